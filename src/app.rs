@@ -294,12 +294,16 @@ impl App {
             Ok(Ok(parsed)) => {
                 publish_warnings(&self.engine.events, &parsed);
                 self.engine.vault.learn(parsed.presets.app_passwords());
+                let old = self.engine.settings();
                 self.engine.replace_settings(parsed.settings);
                 self.listeners.apply().await;
                 self.open_page().await;
                 let engine = Arc::clone(&self.engine);
-                // The warnings are all that can be done: sessions may be under way.
-                tokio::spawn(async move { network_doors::check_sign_ins(&engine).await });
+                // Telling is all that can be done: sessions may be under way.
+                tokio::spawn(async move {
+                    let _ = network_doors::check_sign_ins(&engine).await;
+                    engine.tokens.look_at_changes(&old, &engine.settings()).await;
+                });
             }
             Ok(Err(error)) => {
                 let lines = error_chain(&error).lines().map(str::to_owned).collect();

@@ -105,7 +105,7 @@ impl Engine {
     pub(crate) fn new(settings: Settings, vault: Vault, events: Events) -> Self {
         let dialer: Arc<Dialer> = Arc::default();
         let engine = Self {
-            tokens: TokenKeeper::new(vault.clone(), Arc::clone(&dialer)),
+            tokens: TokenKeeper::new(vault.clone(), Arc::clone(&dialer), events.clone()),
             settings: Mutex::new(Arc::new(settings)),
             events,
             vault,

@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use support::ca::TestCa;
 use support::client::Client;
 use support::lan::{connect, lan};
 use support::ostler::{Home, Ostler};
@@ -136,6 +137,43 @@ fn the_client_that_a_balancer_names_is_the_client() {
     drop(client);
     // And who may connect without one.
     house.serves(house.connect(CLIENT, b""));
+}
+
+#[test]
+fn a_balancer_on_the_same_computer_is_believed_at_a_door_for_others() {
+    let provider = Provider::always(fetch_part());
+    let mut home = Home::with_settings(&TestCa::new(), &[], "", "");
+    let (password, local_password) = (home.path().join("password"), home.path().join("local"));
+    let local = unique("local");
+    private_file(&password, "the-providers\n");
+    private_file(&local_password, &format!("{local}\n"));
+    home.keep_secret("the-providers");
+    home.write_settings(&format!(
+        "[local]\npop3 = \"0.0.0.0:{}\"\nsmtp = false\nimap = false\npage = false\naccess = \"password\"\n\
+         allow = [\"127.0.0.7\"]\nproxies = [\"127.0.0.1\"]\n[[account]]\nname = \"home\"\naddress = \"{ANN}\"\n\
+         password = {{ file = {password:?} }}\nlocal_password = {{ file = {local_password:?} }}\n\
+         [account.pop3]\nhost = \"127.0.0.1\"\nport = {}\nsecurity = \"none\"\n",
+        home.pop3, provider.port
+    ));
+    let ostler = home.run();
+    let named = |client: &str| {
+        let mut balancer = Client::connect(ostler.pop3);
+        balancer.send(v1(client));
+        balancer
+    };
+    let mut client = named("127.0.0.7");
+    client.expect("+OK");
+    client.ask("USER home", "+OK");
+    client.ask(&format!("PASS {local}"), "+OK in");
+    client.ask("QUIT", "+OK bye");
+    // Also a client on loopback has to be in `allow`, and a balancer has to name one.
+    for stranger in ["127.0.0.8", STRANGER] {
+        named(stranger).expect("-ERR [SYS/PERM]");
+    }
+    let mut silent = Client::connect(ostler.pop3);
+    silent.send("USER home\r\n");
+    silent.expect_end();
+    assert_eq!(provider.connections(), 1);
 }
 
 #[test]

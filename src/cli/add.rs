@@ -23,7 +23,7 @@ use crate::setup::authorize::Unkept;
 use crate::setup::import::ImportedAccount;
 use crate::setup::trust::PinRequest;
 use crate::setup::{Identity, NamedTrust, Plan, Proposal, Secrets, Wanted, endpoint_from_flag, keep};
-use crate::vault::{SecretStore, Vault};
+use crate::vault::SecretStore;
 use dialogue::Dialogue;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::issuer::Issuer;
@@ -289,7 +289,7 @@ fn add_account(
         import::fill_plan(&mut plan, options, imported, &settings);
     }
     let local_password = local_password_source(options)?;
-    let unkept = Unkept::new(TokenKeeper::new(Vault::new(), Arc::default()));
+    let unkept = Unkept::new(TokenKeeper::of_command());
     let dialogue = Dialogue::new(options, &settings, presets, plan, &unkept);
     let decided = match ask::cancellable(dialogue.run()) {
         Ok(Ok(decided)) => decided.and_then(|mut decision| {

@@ -12,7 +12,6 @@ use crate::config::Parsed;
 use crate::os::control::{self, Request};
 use crate::proxy::tokens::TokenKeeper;
 use crate::setup::authorize::{Authorize, SignInUi, SignedIn, Way};
-use crate::vault::Vault;
 use ostler_mail::account::{Account, Timeouts};
 use ostler_mail::failure::error_chain;
 use ostler_mail::oauth2::device::DeviceCode;
@@ -46,7 +45,7 @@ pub(crate) fn sign_in(file: &Path, parsed: &Parsed, options: &SignIn) -> ExitCod
     };
     let way = if options.device { Way::Device } else { Way::Browser };
     let mut terminal = Terminal { opens_browser: !options.no_browser };
-    let keeper = TokenKeeper::new(Vault::new(), Arc::default());
+    let keeper = TokenKeeper::of_command();
     let dialogue = run(&keeper, &account, way, &mut terminal, &parsed.settings.timeouts);
     let signed_in = match ask::cancellable(dialogue) {
         Ok(Ok(Ok(signed_in))) => signed_in,
@@ -118,7 +117,7 @@ pub(crate) fn sign_out(file: &Path, parsed: &Parsed, options: &SignOut) -> ExitC
         Ok(account) => Arc::clone(account),
         Err(code) => return code,
     };
-    let keeper = TokenKeeper::new(Vault::new(), Arc::default());
+    let keeper = TokenKeeper::of_command();
     let name = &account.name;
     let taken = match block_on(keeper.take_out(&account)) {
         Ok(Ok(taken)) => taken,

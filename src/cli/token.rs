@@ -1,7 +1,6 @@
 //! `ostler token`: prints the OAuth2 access token of an account, for another ostler that asks this one for it.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 
@@ -9,7 +8,6 @@ use crate::cli::sign_in::meant;
 use crate::cli::{block_on, fail, print_as_it_is};
 use crate::config::Parsed;
 use crate::proxy::tokens::{NoToken, TokenKeeper};
-use crate::vault::Vault;
 use ostler_mail::failure::as_word;
 
 #[derive(Debug, Args)]
@@ -25,7 +23,7 @@ pub(crate) fn main(parsed: &Parsed, options: &Options) -> ExitCode {
         Ok(account) => account,
         Err(code) => return code,
     };
-    let keeper = TokenKeeper::new(Vault::new(), Arc::default());
+    let keeper = TokenKeeper::of_command();
     match block_on(keeper.tokens(&account, None)) {
         Ok(Ok(tokens)) => {
             print_as_it_is(&format!("{}\n", tokens.access().text()));

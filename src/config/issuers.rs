@@ -107,6 +107,12 @@ pub(crate) fn known_names<'n>() -> impl Iterator<Item = &'n str> {
     built_in().iter().map(|issuer| issuer.name.as_str())
 }
 
+/// The names that are known with the settings: those without a table first.
+pub(crate) fn names(settings: &Settings) -> Vec<&str> {
+    let own = settings.issuers.iter().map(|issuer| issuer.name.as_str());
+    known_names().chain(own.filter(|name| known(name).is_none())).collect()
+}
+
 /// The company of this name: from the settings, else from those that ostler knows.
 pub(crate) fn find(settings: &Settings, name: &str) -> Option<Arc<Issuer>> {
     find_among(&settings.issuers, name)

@@ -100,6 +100,8 @@ pub(crate) enum Event {
     },
     /// The user has signed in at the company that gives out the account's tokens.
     SignedIn(String),
+    /// That company has given new tokens for old ones.
+    TokensRenewed(String),
     /// The user has signed out there.
     SignedOut(String),
     /// New clients are turned away until [`Resumed`](Self::Resumed).

@@ -191,7 +191,10 @@ fn draft_entry(event: &Event) -> Option<Draft> {
         Event::Resumed => plain("resumed", "ostler is serving mail programs again".into()),
         Event::Leaving(_) => plain("leaving", "load balancers are told that ostler is ending".into()),
         Event::Stopping { .. } => plain("stopping", "ostler is ending".into()),
-        Event::AccountChosen(..) | Event::SessionStateChanged(..) | Event::SessionEnded(_) => return None,
+        Event::AccountChosen(..)
+        | Event::SessionStateChanged(..)
+        | Event::SessionEnded(_)
+        | Event::TokensRenewed(_) => return None,
     })
 }
 

@@ -84,6 +84,7 @@ pub(crate) fn write(event: &Event) {
             write_failed(failure, &format!("account {account}: checked: {why}"));
         }
         Event::SignedIn(account) => info!("account {account}: the user has signed in at the provider (OAuth2)"),
+        Event::TokensRenewed(account) => debug!("account {account}: the sign-in was renewed (OAuth2)"),
         Event::SignedOut(account) => info!("account {account}: the user has signed out at the provider (OAuth2)"),
         Event::Paused => info!("paused: new clients are asked to come back later"),
         Event::Resumed => info!("resumed"),

@@ -154,6 +154,8 @@ pub(crate) struct Totals {
     pub(crate) refusals: Refusals,
     /// Logins by POP to open a gate.
     pub(crate) gate_logins: u64,
+    /// OAuth2 tokens that a company has given for old ones.
+    pub(crate) token_renewals: u64,
     /// Messages, as for the next ones.
     pub(crate) fetched: u64,
     pub(crate) fetched_octets: u64,
@@ -208,6 +210,7 @@ impl Totals {
             Event::SessionStarted(_, protocol, _) => count_one(&mut self.clients, *protocol),
             Event::ClientSignedIn(_) => protocol.into_iter().for_each(|known| count_one(&mut self.sign_ins, known)),
             Event::GateLoginMade { .. } => self.gate_logins += 1,
+            Event::TokensRenewed(_) => self.token_renewals += 1,
             Event::Fetched { messages, octets, .. } => {
                 self.fetched += messages;
                 self.fetched_octets += octets;
@@ -363,6 +366,7 @@ impl Status {
             | Event::GateLoginMade { .. }
             | Event::GateOpenedLate { .. }
             | Event::Mended { .. }
+            | Event::TokensRenewed(_)
             | Event::Failed(None, _) => {}
             Event::Leaving(_) | Event::Stopping { .. } => self.stopping = true,
         }

@@ -29,17 +29,18 @@ pub(super) fn has_too_many(engine: &Engine) -> bool {
     *engine.busy().borrow() > MAX_SESSIONS + MAX_FAREWELLS
 }
 
-/// Whether the client at `address`, which has connected to `local`, may come in.
+/// Whether the client at `address` may come in, on a connection from `peer` to `local`. A load balancer may stand between.
 pub(super) async fn admit(
     engine: &Engine,
     settings: &Settings,
     protocol: Protocol,
-    address: SocketAddr,
+    (address, peer): (SocketAddr, SocketAddr),
     local: SocketAddr,
 ) -> Result<(), NotAdmitted> {
     // Canonical: a socket for both families shows an IPv4 client as ::ffff:a.b.c.d, and `allow` names it by its IPv4
     // address.
-    if let Some(why) = outside_networks(settings, address.ip().to_canonical(), local.ip().to_canonical()) {
+    let is_here = address == peer && [peer, local].iter().all(|end| end.ip().to_canonical().is_loopback());
+    if let Some(why) = outside_networks(settings, address.ip().to_canonical()).filter(|_| !is_here) {
         return Err(NotAdmitted::Stranger(why));
     }
     let stranger = match settings.access {
@@ -73,17 +74,18 @@ pub(super) enum Announced {
     Nobody,
 }
 
-/// Who is at the other end of a connection from `peer` to the door at `local`: the client that a load balancer names, if the
-/// settings name the load balancer and the door is beyond loopback, else `peer`. The error says why it cannot be told.
+/// Who is at the other end of a connection from `peer` to a door at this address: the client that a load balancer names, if the
+/// settings name the load balancer and the door is beyond loopback, else `peer`. The balancer may be on this computer. The
+/// error says why it cannot be told.
 pub(super) async fn announced(
     engine: &Engine,
     settings: &Settings,
     conn: &mut ClientConn,
     peer: SocketAddr,
-    local: SocketAddr,
+    door: SocketAddr,
 ) -> Result<Announced, String> {
     let peer_ip = peer.ip().to_canonical();
-    if local.ip().to_canonical().is_loopback() || !settings.is_proxy(peer_ip) {
+    if door.ip().to_canonical().is_loopback() || !settings.is_proxy(peer_ip) {
         return Ok(Announced::Client(peer));
     }
     let deadline = Instant::now() + settings.timeouts.login;
@@ -131,11 +133,9 @@ async fn ask_owner(engine: &Engine, address: SocketAddr, local: SocketAddr) -> R
     }
 }
 
-/// Why the settings do not allow this address, if they do not. `local` is where the client came to: a load balancer may say
-/// that it is on loopback, and nobody is who came to another address.
-fn outside_networks(settings: &Settings, address: IpAddr, local: IpAddr) -> Option<String> {
-    let is_here = address.is_loopback() && local.is_loopback();
-    let is_allowed = is_here || settings.allow.iter().any(|network| network.contains(address));
+/// Why the settings do not allow this address, if they do not.
+fn outside_networks(settings: &Settings, address: IpAddr) -> Option<String> {
+    let is_allowed = settings.allow.iter().any(|network| network.contains(address));
     (!is_allowed).then(|| format!("{address} is in none of the networks allowed by the settings"))
 }
 

@@ -26,8 +26,9 @@ use ostler_mail::readable::Changes;
 use ostler_mail::sasl::Attempt;
 use ostler_mail::words::Words;
 
-/// How long a client may wait for LOGIN. Programs give up after 30 seconds or more, and then forget their password.
-const LOGIN_PATIENCE: Duration = Duration::from_secs(25);
+/// How long a client may wait for LOGIN: with the answer to its next command that is less than 25 seconds. Programs give up
+/// after 30 seconds or more, and then forget their password.
+const LOGIN_PATIENCE: Duration = Duration::from_secs(24);
 /// How long a client may be silent at least: RFC 3501, section 5.4, grants it 30 minutes, and programs use 29.
 const MIN_IDLE: Duration = Duration::from_secs(31 * 60);
 /// How long closing the connection to a provider may take: TLS says goodbye first.

@@ -28,7 +28,7 @@ use ostler_mail::pop3::login::CachedCapabilities;
 use ostler_mail::pop3::words::Pop3Words;
 use ostler_mail::sasl::Attempt;
 use ostler_mail::secret::Secret;
-use ostler_mail::wire::MAX_COMMAND_LINE_OCTETS;
+use ostler_mail::wire::{Line, MAX_COMMAND_LINE_OCTETS};
 use ostler_mail::words::Words;
 
 /// How long closing the connection to a provider may take: TLS says goodbye first.
@@ -189,10 +189,10 @@ struct SignedIn {
     open: OpenSession,
 }
 
-/// What ends with a session at a provider.
+/// What a session at a provider holds.
 struct OpenSession {
-    _login: OpenLogin,
-    _turn: Turn,
+    login: OpenLogin,
+    turn: Turn,
 }
 
 /// Signs a client in at its provider. `None`: it gave a wrong local password.
@@ -273,7 +273,7 @@ async fn finish(
     }
     drop(turn);
     // Made here, because the client may be gone before it hears of the sign-in.
-    let open = OpenSession { _login: OpenLogin(gate), _turn: at_imap };
+    let open = OpenSession { login: OpenLogin(gate), turn: at_imap };
     Ok(SignedIn { upstream, ready, open })
 }
 
@@ -365,8 +365,10 @@ async fn pass<F: PopFilter>(
     let timeouts = &session.settings.timeouts;
     let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data, agreed: timeouts.idle };
     let ended = relay(client, &mut conn, filter, limits, &mut session.stopping).await;
-    // The session counts as a login no longer; the gate's clock starts now.
-    drop(open);
+    // The session counts as a login no longer; the gate's clock starts now. The connection is still one of those that the
+    // account may have, until it is closed.
+    let OpenSession { login, turn } = open;
+    drop(login);
     for text in filter.take_alerts() {
         warn!("[{}] {} says: {text}", session.id, at.host);
     }
@@ -388,6 +390,7 @@ async fn pass<F: PopFilter>(
             (None, failure) => failure,
         };
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
+        drop(turn);
         session.report(Some(account), &failure);
         let hung_up = matches!(ended, Ended::ServerGone);
         tell_client(session, client, filter, &failure, hung_up).await;
@@ -421,14 +424,17 @@ async fn tell_client(
     failure: &Failure,
     hung_up: bool,
 ) {
-    if filter.is_inside_text() || !(filter.owes_answer() || hung_up) {
+    if filter.is_inside_text() || !(filter.owes_answer() || hung_up || filter.is_failure_ahead()) {
         return;
     }
+    let mut next = None;
     if !filter.owes_answer() {
         let deadline = Instant::now() + session.settings.timeouts.reply;
-        if !matches!(next_line(session, client, MAX_COMMAND_LINE_OCTETS, deadline).await, ClientInput::Line(_)) {
+        let ClientInput::Line(line) = next_line(session, client, MAX_COMMAND_LINE_OCTETS, deadline).await else {
             return;
-        }
+        };
+        next = Some(line);
     }
-    say_goodbye(client, &Pop3Words.failure(failure)).await;
+    let bye = filter.bye_without_server(next.as_ref().map(Line::bytes));
+    say_goodbye(client, &bye.unwrap_or_else(|| Pop3Words.failure(failure))).await;
 }

@@ -57,7 +57,7 @@ pub(crate) struct Session {
 }
 
 /// Serves a client until its connection ends. Nothing that happens here, not even a panic, affects another client.
-pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: SocketAddr, door: Arc<Door>) {
+pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, peer: SocketAddr, door: Arc<Door>) {
     let words: &dyn Words = match door.protocol {
         Protocol::Pop3 => &Pop3Words,
         Protocol::Smtp => &SmtpWords,
@@ -71,13 +71,13 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, address: 
     let settings = engine.settings();
     // A door may listen on every address. The owner of the socket is found by the one that the client came to.
     let local = client.local_addr().unwrap_or(door.address);
-    let on_socket = match announced(&engine, &settings, &mut client, address, local).await {
+    let on_socket = match announced(&engine, &settings, &mut client, peer, door.address).await {
         Ok(Announced::Client(address)) => address,
-        Ok(Announced::Nobody) => return check_health(&engine, &mut client, address, local.ip(), &door, words).await,
-        Err(why) => return engine.events.publish(Event::ClientRejected(door.protocol, unmap(address), why)),
+        Ok(Announced::Nobody) => return check_health(&engine, &mut client, peer, local.ip(), &door, words).await,
+        Err(why) => return engine.events.publish(Event::ClientRejected(door.protocol, unmap(peer), why)),
     };
     let address = unmap(on_socket);
-    if let Err(why) = admit(&engine, &settings, door.protocol, on_socket, local).await {
+    if let Err(why) = admit(&engine, &settings, door.protocol, (on_socket, peer), local).await {
         if let NotAdmitted::Stranger(why) = &why {
             engine.events.publish(Event::ClientRejected(door.protocol, address, why.clone()));
         }

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,18 +13,20 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
+use crate::events::Events;
+use crate::events::event::Event;
 use crate::os;
 use crate::os::turn::{self, Turn};
 use crate::proxy::net::dial::Dialer;
 use crate::proxy::net::https::{self, HttpsTrouble, Reply, Request};
 use crate::vault::{SecretStore, Vault, VaultError};
-use ostler_mail::account::Account;
 use ostler_mail::account::issuer::{ClientSecret, HttpsUrl, Issuer};
+use ostler_mail::account::{Account, SecretSource, Settings};
 use ostler_mail::clock::UnixTime;
 use ostler_mail::failure::{Failure, ServerAddr};
 use ostler_mail::oauth2::Form;
 use ostler_mail::oauth2::answer::{self, Answer};
-use ostler_mail::oauth2::tokens::{Binding, Tokens};
+use ostler_mail::oauth2::tokens::{Binding, Tokens, servers_of};
 use ostler_mail::secret::Secret;
 
 /// For the whole of a request for tokens.
@@ -38,6 +39,9 @@ const MAX_ANSWER_OCTETS: usize = 1024 * 1024;
 const TURN_TIMEOUT: Duration = Duration::from_secs(45);
 /// How often to look whether that process is done.
 const TURN_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Why tokens may not be used with the settings as they are.
+const MADE_FOR_OTHERS: &str = "the settings name another server, registration or company than at the last sign-in";
 
 /// Why there is no access token.
 #[derive(Debug, Clone)]
@@ -79,8 +83,7 @@ pub(crate) struct TokenKeeper {
     accounts: Arc<Mutex<HashMap<String, Arc<Cell>>>>,
     /// Counts the sign-outs. What was signed in before the last one is not used again.
     sign_outs: watch::Sender<u64>,
-    /// How many times a company has given new tokens for old ones.
-    renewals: Arc<AtomicU64>,
+    events: Events,
 }
 
 /// What is kept for one account. The lock is held during a renewal.
@@ -99,9 +102,14 @@ struct Kept {
 }
 
 impl TokenKeeper {
-    /// Keeps tokens in this vault, and renews them over this dialer.
-    pub(crate) fn new(vault: Vault, dialer: Arc<Dialer>) -> Self {
-        Self { vault, dialer, accounts: Arc::default(), sign_outs: watch::Sender::new(0), renewals: Arc::default() }
+    /// Keeps tokens in this vault, renews them over this dialer, and tells of it.
+    pub(crate) fn new(vault: Vault, dialer: Arc<Dialer>, events: Events) -> Self {
+        Self { vault, dialer, accounts: Arc::default(), sign_outs: watch::Sender::new(0), events }
+    }
+
+    /// For a command, which ends before anybody reads its events.
+    pub(crate) fn of_command() -> Self {
+        Self::new(Vault::new(), Arc::default(), Events::default())
     }
 
     /// The tokens of an account, renewed if they are due or if a mail server has refused `refused`.
@@ -136,12 +144,6 @@ impl TokenKeeper {
         !self.vault.is_made_up()
     }
 
-    /// How many renewals there were, for monitoring.
-    #[cfg(feature = "web")]
-    pub(crate) fn renewals(&self) -> u64 {
-        self.renewals.load(Ordering::Relaxed)
-    }
-
     /// Until when the token is good that an account has in memory; `None` if there is none, or it is being renewed.
     pub(crate) fn good_until(&self, account: &str) -> Option<UnixTime> {
         self.cell(account).try_lock().ok()?.tokens.as_ref()?.expires()
@@ -157,6 +159,26 @@ impl TokenKeeper {
     pub(crate) async fn sign_out(&self, account: &Account) {
         self.forget(account).await;
         self.sign_outs.send_modify(|count| *count += 1);
+    }
+
+    /// Tells of each account that the settings have changed so that its tokens may not be used: before a client has to hear of it.
+    pub(crate) async fn look_at_changes(&self, old: &Settings, new: &Settings) {
+        let binding = |account: &Account| issuer_of(account).ok().map(|issuer| Binding::of(account, &issuer));
+        for account in &new.accounts {
+            let before = old.accounts.iter().find(|before| before.name == account.name);
+            let (Some(before), Some(now), Some(server)) = (before, binding(account), servers_of(account).next()) else {
+                continue;
+            };
+            if binding(before).as_ref() == Some(&now) {
+                continue;
+            }
+            if let Ok(Some(tokens)) = self.stored(account).await
+                && !tokens.may_serve(&now)
+            {
+                let failure = NoToken::NeedsSignIn(MADE_FOR_OTHERS.into()).at(account, server.into());
+                self.events.publish(Event::Failed(Some(account.name.clone()), failure));
+            }
+        }
     }
 
     /// The number of sign-outs so far, which changes at the next one.
@@ -187,6 +209,24 @@ impl TokenKeeper {
         Ok(stored)
     }
 
+    /// Whether there is all that proves who ostler is at a company.
+    pub(crate) async fn look_for_client_secret(&self, account: &Account, issuer: &Issuer) -> Result<(), NoToken> {
+        if let Some(ClientSecret::Kept(source)) = &issuer.client_secret {
+            self.client_secret(account, issuer, source).await?;
+        }
+        Ok(())
+    }
+
+    async fn client_secret(
+        &self,
+        account: &Account,
+        issuer: &Issuer,
+        source: &SecretSource,
+    ) -> Result<Arc<Secret>, NoToken> {
+        let found = self.vault.client_secret(account, issuer, source).await;
+        found.map_err(|error| NoToken::Vault(Arc::new(error)))
+    }
+
     /// Sends a form to one of a company's addresses, with what proves who ostler is.
     pub(crate) async fn post(
         &self,
@@ -199,9 +239,7 @@ impl TokenKeeper {
             None => form,
             Some(ClientSecret::BuiltIn(secret)) => form.with("client_secret", secret.as_bytes()),
             Some(ClientSecret::Kept(source)) => {
-                let found = self.vault.client_secret(account, issuer, source).await;
-                let secret = found.map_err(|error| NoToken::Vault(Arc::new(error)))?;
-                form.with("client_secret", secret.expose())
+                form.with("client_secret", self.client_secret(account, issuer, source).await?.expose())
             }
         };
         debug!("{}: POST {}", url.host(), url.path());
@@ -346,9 +384,7 @@ impl Renewal<'_> {
                 "what {} has of the last sign-in is damaged",
                 SecretStore::of_this_ostler()
             ))),
-            Some(tokens) if !tokens.may_serve(binding) => Err(NoToken::NeedsSignIn(
-                "the settings name another server, registration or company than at the last sign-in".into(),
-            )),
+            Some(tokens) if !tokens.may_serve(binding) => Err(NoToken::NeedsSignIn(MADE_FOR_OTHERS.into())),
             Some(tokens) => Ok(tokens),
         }
     }
@@ -368,7 +404,7 @@ impl Renewal<'_> {
         let answer = answer::read(reply.status, &reply.body);
         match answer {
             Answer::Granted(grant) => {
-                self.keeper.renewals.fetch_add(1, Ordering::Relaxed);
+                self.keeper.events.publish(Event::TokensRenewed(self.account.name.clone()));
                 let tokens = Arc::new(old.renewed(grant, os::unix_now()));
                 // The old refresh token may be of no use from now on, so the new one is kept whatever happens.
                 (kept.tokens, kept.is_unsaved) = (Some(Arc::clone(&tokens)), true);

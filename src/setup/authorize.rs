@@ -167,6 +167,8 @@ impl<'a> Authorize<'a> {
 
     /// Has the user sign in. Whether the right person did is looked at where the company says it.
     pub(crate) async fn run(&self, way: Way, ui: &mut impl SignInUi) -> Result<Tokens, SignInFailed> {
+        // Before the user goes to the company's page in vain.
+        self.keeper.look_for_client_secret(self.account, &self.issuer).await?;
         let grant = match way {
             Way::Browser => self.in_browser(ui).await?,
             Way::Device => self.with_code(ui).await?,

@@ -22,6 +22,11 @@ pub fn pop3(cases: Vec<Part>, more: &str) -> (Provider, Ostler) {
     provider_and_ostler(Speaks::Pop3, cases, more)
 }
 
+/// The same with a provider whose mail is fetched over IMAP.
+pub fn pop3_over_imap(cases: Vec<Part>, more: &str) -> (Provider, Ostler) {
+    provider_and_ostler(Speaks::Pop3OverImap, cases, more)
+}
+
 fn provider_and_ostler(speaks: Speaks, cases: Vec<Part>, more: &str) -> (Provider, Ostler) {
     let peer = Provider::always(speaks.provider_part());
     cases.into_iter().for_each(|case| peer.next(case));
@@ -54,6 +59,11 @@ pub fn honest_send(port: u16) {
 
 pub fn honest_fetch(port: u16) {
     honest_session(Speaks::Pop3, port);
+}
+
+/// The same where the mail is fetched over IMAP.
+pub fn honest_fetch_over_imap(port: u16) {
+    honest_session(Speaks::Pop3OverImap, port);
 }
 
 fn honest_session(speaks: Speaks, port: u16) {

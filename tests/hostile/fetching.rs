@@ -1,8 +1,12 @@
 //! Providers that misbehave in a fetch, at every point of it.
 
-use super::every_point::{fetches, fetches_over_imap, honest_fetch, pop3, signed_in};
-use super::honest::{HASTY, Heard, contains, cut, fetch_answer, fetch_part, maildrop_part, message_answer, shown};
-use crate::support::provider::{Part, Step, say};
+use super::every_point::{
+    fetches, fetches_over_imap, honest_fetch, honest_fetch_over_imap, pop3, pop3_over_imap, signed_in,
+};
+use super::honest::{
+    HASTY, Heard, MESSAGE, contains, cut, fetch_answer, fetch_part, maildrop_part, message_answer, shown,
+};
+use crate::support::provider::{Part, Step, expect, say};
 
 /// Nothing was said to the client that the provider had not said, and trouble has its own words.
 fn honest_answers(at: usize, heard: &Heard) {
@@ -181,4 +185,74 @@ fn an_imap_message_that_is_cut_or_stalls_anywhere_never_looks_whole() {
         }
         assert!(!contains(received, "STORE"));
     });
+}
+
+/// A provider without UIDPLUS, with messages 10 and 11 in a folder of this UIDVALIDITY, one of which the client deletes; up to
+/// its search for all that is marked.
+fn up_to_the_search(validity: u32, deleted: u32) -> Part {
+    let opened = |tag: &str| say(&format!("* 2 EXISTS\r\n* OK [UIDVALIDITY {validity}] ok\r\n{tag} OK done"));
+    vec![
+        say("* OK [CAPABILITY IMAP4rev1] ready"),
+        expect("o1 LOGIN"),
+        say("o1 OK [CAPABILITY IMAP4rev1] in"),
+        expect("f1 EXAMINE"),
+        opened("f1"),
+        expect("f2 FETCH 1:2"),
+        say("* 1 FETCH (UID 10 RFC822.SIZE 30)\r\n* 2 FETCH (UID 11 RFC822.SIZE 30)\r\nf2 OK done"),
+        expect("p1 SELECT"),
+        opened("p1"),
+        expect(&format!("p2 UID STORE {deleted} +FLAGS.SILENT (\\Deleted)")),
+        say("p2 OK done"),
+        expect("p3 UID SEARCH DELETED"),
+    ]
+}
+
+/// What QUIT is answered, after this message was deleted.
+fn quit_behind(port: u16, deleted: u32) -> String {
+    let mut client = signed_in(port, "home");
+    client.ask(&format!("DELE {deleted}"), "+OK");
+    client.say("QUIT");
+    String::from_utf8_lossy(&client.rest()).into_owned()
+}
+
+#[test]
+fn marks_that_a_broken_session_has_left_are_taken_off_by_the_next_in_that_folder_and_no_other() {
+    let mut broken = up_to_the_search(7, 10);
+    broken.push(Step::Close);
+    let mut next = up_to_the_search(7, 11);
+    let steps = [
+        ("* SEARCH 10 11\r\np3 OK done", "p4 UID STORE 10 -FLAGS.SILENT (\\Deleted)"),
+        ("p4 OK done", "p5 UID SEARCH DELETED"),
+        ("* SEARCH 11\r\np5 OK done", "p6 EXPUNGE"),
+        ("* 2 EXPUNGE\r\np6 OK done", "p7 LOGOUT"),
+    ];
+    next.extend(steps.into_iter().flat_map(|(said, asked)| [say(said), expect(asked)]));
+    let (_peer, ostler) = pop3_over_imap(vec![broken.clone(), next], "");
+    let said = quit_behind(ostler.pop3, 1);
+    assert!(said.starts_with("-ERR [SYS/TEMP]") && said.contains("its word that the messages are deleted"), "{said}");
+    assert_eq!(quit_behind(ostler.pop3, 2), "+OK bye, 1 message deleted\r\n");
+    // A folder that has come in its place has a message 10 of its own, which another program has marked.
+    let mut replaced = up_to_the_search(8, 11);
+    replaced.extend([say("* SEARCH 10 11\r\np3 OK done"), expect("p4 LOGOUT")]);
+    let (peer, ostler) = pop3_over_imap(vec![broken, replaced], "");
+    assert!(quit_behind(ostler.pop3, 1).starts_with("-ERR"));
+    let said = quit_behind(ostler.pop3, 2);
+    assert!(said.contains("other messages there are marked as deleted"), "{said}");
+    assert!(!contains(&peer.finished(1), "-FLAGS"));
+}
+
+#[test]
+fn nothing_is_said_inside_a_message_over_imap_that_breaks_off_however_much_is_asked() {
+    let whole = fetch_answer("UID 10 ", "");
+    for how in [Step::Close, Step::Reset, Step::Stall] {
+        let mut part = cut(maildrop_part(), 8, Step::Send(whole[..45].to_vec()));
+        part.push(how);
+        let (_peer, ostler) = pop3_over_imap(vec![part], HASTY);
+        let mut client = signed_in(ostler.pop3, "home");
+        client.send("RETR 1\r\nDELE 1\r\nQUIT\r\n");
+        let heard = client.rest();
+        let text = heard.strip_prefix(b"+OK 30 octets\r\n").unwrap_or_else(|| panic!("{}", heard.escape_ascii()));
+        assert!(text.len() < MESSAGE.len() && MESSAGE.starts_with(text), "{}", text.escape_ascii());
+        honest_fetch_over_imap(ostler.pop3);
+    }
 }

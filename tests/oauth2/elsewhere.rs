@@ -34,7 +34,8 @@ fn a_file_that_another_program_renews_is_read_at_each_sign_in() {
     pop.ask("USER home", "+OK");
     let refusal = pop.ask("PASS x", "-ERR [AUTH]");
     assert!(refusal.contains("refused the OAuth2 sign-in"), "{refusal}");
-    private_file(&file, &format!("{token}\n"));
+    assert!(refusal.contains("another token where the settings take it from"), "{refusal}");
+    private_file(&file, &format!("{token} \n"));
     let message = mail::tricky("elsewhere");
     site.dovecot.deliver(ANN, &message);
     assert_eq!(client::fetch(ostler.pop3, "home", "x"), std::slice::from_ref(&message));

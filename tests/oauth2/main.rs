@@ -94,6 +94,12 @@ impl Site {
         serde_json::from_str(&out(&asked)).unwrap_or_default()
     }
 
+    /// Puts that into the keyring, changed.
+    fn put_tokens(&self, tokens: &serde_json::Value) {
+        let store = ["store", "--label=x", "service", "ostler", "username", "home oauth2"];
+        assert!(self.keyring.secret_tool(&store, &tokens.to_string()).status.success());
+    }
+
     /// Signs in as ann, and has the tokens searched for from then on.
     fn sign_in(&self, home: &mut Home) {
         let sign_in = SignIn::start(home, &["sign-in", "--no-browser", "-vv"]);

@@ -52,16 +52,79 @@ fn a_sign_in_of_someone_who_stops_is_taken_back() {
     let mut browser = Browser::new(&ostler.home);
     let form = browser.get("/add").form("/add").with("address", ANN);
     browser.send(&form.with("ca", &ostler.home.ca_file().display().to_string()));
-    let page = browser.stay_until("Sign in (opens a new page)");
-    let address = page.links().into_iter().find(|link| link.starts_with("https://localhost")).unwrap();
-    // A link on the page has its ampersands written out.
-    assert!(issuer.sign_in(&address.replace("&amp;", "&"), "ann").contains("You can close this page"));
+    let address = address_on_page(&mut browser);
+    assert!(issuer.sign_in(&address, "ann").contains("You can close this page"));
     let failed = browser.stay_until("Stop and save nothing");
     assert_eq!(issuer.count("revocation"), 0, "the user may go on");
     let stop = format!("{}/stop", browser.at.clone());
     browser.send(&failed.form(&stop));
     wait_for("the sign-in to be taken back", || (issuer.count("revocation 200") == 2).then_some(()));
     assert_eq!(ostler.home.settings(), before);
+}
+
+/// The company's address, to which the page of a job leads.
+fn address_on_page(browser: &mut Browser) -> String {
+    let page = browser.stay_until("Sign in (opens a new page)");
+    let address = page.links().into_iter().find(|link| link.starts_with("https://localhost")).unwrap();
+    // A link on the page has its ampersands written out.
+    address.replace("&amp;", "&")
+}
+
+#[test]
+fn a_company_of_the_users_own_is_chosen_in_the_form() {
+    require!("dovecot", "postfix", "keyring", "issuer");
+    let ca = TestCa::new();
+    let issuer = Issuer::builder().start(&ca);
+    let cert = ca.localhost();
+    let dovecot = issuer.dovecot().user(ANN, "no-password-is-taken").cert(cert.clone()).start();
+    let postfix = Postfix::builder().cert(cert).sasl(&dovecot).start();
+    let keyring = Keyring::start();
+    let home = home(&ca, &[]).with_keyring(&keyring);
+    let mut ostler = home.run();
+    let mut browser = Browser::new(&ostler.home);
+    let (pop3, smtp) =
+        (format!("tls://localhost:{}", dovecot.pop3s), format!("starttls://localhost:{}", postfix.submission));
+    let form = |browser: &mut Browser| {
+        let form = browser.get("/add").form("/add").with("address", ANN).with("pop3", &pop3).with("smtp", &smtp);
+        form.with("ca", &ostler.home.ca_file().display().to_string())
+    };
+    // A provider of which only the name of its company is known.
+    ostler.home.write_providers(
+        "schema = 1\n[provider.quiet]\nname = \"Quiet Mail\"\ndomains = [\"example.net\"]\nauth = [\"oauth2:test\"]\n\
+         pop = \"yes\"\npop3 = [{ host = \"localhost\", port = 995, security = \"tls\" }]\n\
+         smtp = [{ host = \"localhost\", port = 465, security = \"tls\" }]\n\
+         source = [\"a test\"]\nchecked = 2026-11-30\nconfidence = \"high\"\n",
+    );
+    let unknown = form(&mut browser).with("pop3", "").with("smtp", "");
+    browser.send(&unknown);
+    let failed = browser.stay_until("which ostler does not know");
+    assert!(
+        failed.body.contains("Describe that company under Settings") && !failed.body.contains("--oauth2"),
+        "{}",
+        failed.body
+    );
+    let job = browser.at.clone();
+    browser.send(&failed.form(&format!("{job}/stop")));
+    std::fs::remove_file(ostler.home.providers_file()).unwrap();
+    // It is described under Settings, by hand or by form.
+    ostler.home.write_settings(&(ostler.home.settings() + &issuer.settings("")));
+    let is_known = |browser: &mut Browser| browser.get("/add").body.contains("<option value=\"test\">");
+    wait_for("the company to be known", || is_known(&mut browser).then_some(()));
+    let wrong = form(&mut browser).with("company", "nobody");
+    let wrong = browser.send(&wrong);
+    assert!(wrong.body.contains("ostler does not know this company"), "{}", wrong.body);
+    let chosen = form(&mut browser).with("company", "test");
+    browser.send(&chosen);
+    let job = browser.at.clone();
+    let address = address_on_page(&mut browser);
+    assert!(issuer.sign_in(&address, "ann").contains("You can close this page"));
+    browser.at.clone_from(&job);
+    browser.stay_until("works and is saved");
+    issuer.secrets().iter().for_each(|secret| ostler.home.keep_secret(secret));
+    let message = mail::tricky("at a company of one's own");
+    dovecot.deliver(ANN, &message);
+    assert_eq!(client::fetch(ostler.pop3, ANN, "x"), std::slice::from_ref(&message));
+    client::send(ostler.smtp, ANN, &["bob@example.net"], &message);
 }
 
 /// The address on the button that the page shows.

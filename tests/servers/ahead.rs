@@ -143,6 +143,21 @@ fn a_provider_that_breaks_off_in_a_message_ahead_breaks_the_connection_in_that_m
 }
 
 #[test]
+fn a_client_that_leaves_before_the_message_in_which_the_provider_broke_off_hears_of_no_failure() {
+    for (last, deletes) in [(Step::Close, false), (say("* BYE"), false), (Step::Close, true)] {
+        let broken = vec![message(3), message(4), last, Step::Stall];
+        let mut desk = Desk::with(PIPELINING, "", &[retr(1), second_and_the_rest(), broken]);
+        (1..=4).for_each(|number| desk.fetch(number));
+        if deletes {
+            desk.client.ask("DELE 1", "-ERR [SYS/TEMP]");
+        } else {
+            desk.client.ask("QUIT", "+OK");
+        }
+        desk.client.expect_end();
+    }
+}
+
+#[test]
 fn from_a_real_server_a_client_gets_the_same_with_and_without() {
     require!("dovecot");
     let site = Site::start();

@@ -4,8 +4,8 @@
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Ostler, Server};
-use crate::support::provider::{Part, Provider, Step, expect, say};
-use crate::support::unique;
+use crate::support::provider::{Part, Provider, Step, expect, say, serve};
+use crate::support::{unique, wait_for};
 use crate::{ANN, BOB};
 
 fn greet() -> Part {
@@ -388,4 +388,34 @@ fn a_sign_in_takes_as_few_round_trips_as_the_protocol_allows() {
     assert_eq!(round_trips(&pop3, 1), 2, "USER with PASS, QUIT");
     assert_eq!(round_trips(&smtp, 0), 6, "EHLO, AUTH, MAIL with RCPT, DATA, the body, QUIT");
     assert_eq!(round_trips(&imap, 0), 2, "LOGIN, LOGOUT");
+}
+
+/// A ticket serves once, and a server gives two a handshake: what fifty sessions have left is enough for the next fifty.
+#[test]
+fn fifty_sessions_at_once_resume_the_tls_of_fifty_before_them() {
+    const SESSIONS: usize = 50;
+    let ca = TestCa::new();
+    let answers: &[(&[u8], &str)] =
+        &[(b"CAPA", "+OK\r\nUSER\r\n."), (b"USER", "+OK"), (b"PASS", "+OK in"), (b"QUIT", "+OK bye")];
+    let provider = Provider::always_tls(&ca.localhost(), true, vec![say("+OK"), serve(answers)]);
+    let account = Account::new("home", ANN, &unique("pw")).pop3(Server::new("tls", provider.port));
+    let ostler = Ostler::start(&ca, &[account]);
+    let resumed = |from: usize| {
+        let sessions = provider.sessions();
+        sessions[from..].iter().filter(|session| session.resumed).count()
+    };
+    for round in 0..2 {
+        let mut clients: Vec<_> = (0..SESSIONS).map(|_| Client::greeted(ostler.pop3, "+OK")).collect();
+        // ostler connects at USER.
+        clients.iter_mut().for_each(|client| drop(client.ask("USER home", "+OK")));
+        wait_for("every connection", || (provider.connections() == (round + 1) * SESSIONS).then_some(()));
+        for mut client in clients {
+            client.ask("PASS x", "+OK");
+            client.ask("QUIT", "+OK");
+        }
+    }
+    assert!(resumed(0) >= SESSIONS && resumed(SESSIONS) == SESSIONS, "{} of {SESSIONS}", resumed(SESSIONS));
+    // One after the other, no stock is needed.
+    fetch(&ostler, "+OK");
+    assert_eq!(resumed(2 * SESSIONS), 1);
 }

@@ -1,7 +1,8 @@
-//! Where a provider offers CHUNKING, bodies go by BDAT: a part plays the provider, or Postfix and Exim are it.
+//! Where a provider offers CHUNKING, bodies go by BDAT: a part plays the provider, or Postfix, Exim and Dovecot are it.
 
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
+use crate::support::dovecot::Dovecot;
 use crate::support::exim::{Exim, Wording};
 use crate::support::ostler::{Account, Home, Ostler, Server};
 use crate::support::postfix::Postfix;
@@ -324,6 +325,17 @@ fn assert_by_pieces(tap: &Tap) {
     assert_eq!(memchr::memmem::find_iter(&said.by_client, b" LAST\r\n").count(), messages().len());
 }
 
+/// Without the field that a server between ostler and the one that delivers puts on top.
+fn without_received(mut delivery: mail::Delivery) -> mail::Delivery {
+    let text = &delivery.content;
+    assert!(text.starts_with(b"Received: "), "{}", text.escape_ascii());
+    let lines = text.split_inclusive(|octet| *octet == b'\n').enumerate();
+    let field = lines.take_while(|(number, line)| *number == 0 || line.starts_with(b"\t") || line.starts_with(b" "));
+    let octets: usize = field.map(|(_, line)| line.len()).sum();
+    delivery.content.drain(..octets);
+    delivery
+}
+
 fn assert_arrived(deliveries: &[mail::Delivery]) {
     assert_eq!(deliveries.len(), messages().len());
     for message in messages() {
@@ -354,6 +366,29 @@ fn exim_takes_pieces_and_the_mail_is_unchanged() {
     send_all(&Ostler::start(&TestCa::new(), &[account]));
     assert_by_pieces(&tap);
     assert_arrived(&exim.deliveries());
+}
+
+#[test]
+fn dovecot_takes_a_signed_in_users_pieces_and_the_mail_is_unchanged() {
+    require!("dovecot", "dovecot-submission", "postfix");
+    let password = unique("pw");
+    let postfix = Postfix::builder().refuse("nobody@example.com", "550 5.1.1 nobody").start();
+    let dovecot = Dovecot::builder().user(ANN, &password).submits_to(postfix.plain).start();
+    let tap = Tap::before(dovecot.submission);
+    let account = Account::new("home", ANN, &password).smtp(Server::new("none", tap.port));
+    let ostler = Ostler::start(&TestCa::new(), &[account]);
+    send_all(&ostler);
+    assert_by_pieces(&tap);
+    let deliveries: Vec<_> = postfix.deliveries().into_iter().map(without_received).collect();
+    assert_arrived(&deliveries);
+    // All of an envelope at once, with a recipient whom the server behind refuses.
+    let mut client = greeted(&ostler);
+    client.send(format!("MAIL FROM:<{ANN}>\r\nRCPT TO:<{BOB}>\r\nRCPT TO:<nobody@example.com>\r\nDATA\r\n"));
+    ["250", "250", "550 5.1.1", "354"].iter().for_each(|answer| drop(client.expect_reply(answer)));
+    client.send(mail::stuffed(MESSAGE));
+    client.expect_reply("250");
+    client.ask_reply("QUIT", "221");
+    assert_eq!(postfix.deliveries().len(), messages().len() + 1);
 }
 
 /// The round trips of the second message of a session: MAIL with RCPT, and the body.

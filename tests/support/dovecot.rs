@@ -1,4 +1,5 @@
-//! A Dovecot of the test's own: POP3 with STLS, POP3 over TLS, and the sign-in service Postfix asks.
+//! A Dovecot of the test's own: POP3 with STLS, POP3 over TLS, the sign-in service Postfix asks, and submission in front of
+//! another server.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -18,6 +19,12 @@ pub fn usable() -> Result<(), String> {
     if version.starts_with("2.3.") { Ok(()) } else { Err(format!("dovecot 2.3, this is {}", version.trim())) }
 }
 
+/// Whether this Dovecot takes mail to send.
+pub fn submits() -> Result<(), String> {
+    let here = Path::new("/usr/lib/dovecot/submission-login").is_file();
+    if here { Ok(()) } else { Err("dovecot-submissiond".to_owned()) }
+}
+
 /// How the server is to be.
 pub struct Builder {
     users: Vec<(String, String)>,
@@ -25,6 +32,7 @@ pub struct Builder {
     mechanisms: String,
     extra: Vec<String>,
     tell: Vec<PathBuf>,
+    relay: Option<u16>,
     host: &'static str,
     inside: Option<(Inside, [u16; 2])>,
 }
@@ -73,6 +81,13 @@ impl Builder {
         self
     }
 
+    /// Takes mail to send (package dovecot-submissiond), with STARTTLS if it has a certificate, and gives it to the server at
+    /// this port of this computer.
+    pub fn submits_to(mut self, relay: u16) -> Self {
+        self.relay = Some(relay);
+        self
+    }
+
     /// Inside a world, at an address of it, with POP3 and POP3 over TLS on these ports.
     pub fn inside(mut self, world: &World, host: &'static str, ports: [u16; 2]) -> Self {
         self.host = host;
@@ -90,10 +105,11 @@ impl Builder {
         let home = folder.path();
         let [pop3, pop3s] = self.inside.as_ref().map_or_else(|| [free_port(), free_port()], |(_, ports)| *ports);
         let [imap, imaps] = if self.inside.is_some() { [143, 993] } else { [free_port(), free_port()] };
+        let submission = self.relay.map_or(0, |_| free_port());
         for name in ["run", "state", "mail"] {
             std::fs::create_dir(home.join(name)).unwrap();
         }
-        self.write_configuration(home, [pop3, pop3s, imap, imaps]);
+        self.write_configuration(home, [pop3, pop3s, imap, imaps, submission]);
         let output = std::fs::File::create(home.join("output")).unwrap();
         let mut start = command(find("dovecot").unwrap(), ["-F", "-c"]);
         start.arg(home.join("dovecot.conf"));
@@ -104,10 +120,14 @@ impl Builder {
         start.stdout(output.try_clone().unwrap()).stderr(output);
         let mut process = Process::start("dovecot", &mut start);
         let answers = process.comes_up(|| match &self.inside {
-            None => [pop3, imap].iter().all(|port| std::net::TcpStream::connect((self.host, *port)).is_ok()),
+            None => {
+                let is_up = |port: &u16| std::net::TcpStream::connect((self.host, *port)).is_ok();
+                [pop3, imap].iter().all(is_up) && (submission == 0 || is_up(&submission))
+            }
             Some((inside, _)) => [pop3, imap].iter().all(|port| inside.listens_at(self.host, *port)),
         });
-        let server = Dovecot { folder, process, host: self.host, pop3, pop3s, imap, imaps, serial: AtomicU32::new(1) };
+        let serial = AtomicU32::new(1);
+        let server = Dovecot { folder, process, host: self.host, pop3, pop3s, imap, imaps, submission, serial };
         if answers {
             for (user, _) in &self.users {
                 for part in ["new", "cur", "tmp"] {
@@ -123,7 +143,7 @@ impl Builder {
         None
     }
 
-    fn write_configuration(&self, home: &Path, [pop3, pop3s, imap, imaps]: [u16; 4]) {
+    fn write_configuration(&self, home: &Path, [pop3, pop3s, imap, imaps, submission]: [u16; 5]) {
         let (at, host) = (home.display(), self.host);
         let (uid, gid) = mail_ids();
         let mut users = String::new();
@@ -166,11 +186,13 @@ impl Builder {
         };
         let mechanisms = &self.mechanisms;
         let extra = self.extra.join("\n");
+        let (protocol, submission) =
+            self.relay.map_or_else(Default::default, |relay| submission_before(relay, submission));
         let plain = if extra.contains("disable_plaintext_auth") { "" } else { "disable_plaintext_auth = no" };
         let [tls_port, imap_tls_port] = if self.cert.is_some() { [pop3s, imaps] } else { [0, 0] };
         let text = format!(
             "base_dir = {at}/run\nstate_dir = {at}/state\nlog_path = {at}/errors\ninfo_log_path = {at}/log\n\
-             protocols = pop3 imap\nlisten = {host}\n{ssl}\n{plain}\nauth_mechanisms = {mechanisms}\n\
+             protocols = pop3 imap{protocol}\nlisten = {host}\n{ssl}\n{plain}\nauth_mechanisms = {mechanisms}\n\
              auth_failure_delay = 0\nmail_location = maildir:~/Maildir\npop3_uidl_format = %f\nfirst_valid_uid = 1\n\
              maildir_very_dirty_syncs = no\nstats_writer_socket_path =\nmail_fsync = never\n\
              passdb {{\n  driver = passwd-file\n  args = username_format=%u {at}/users\n}}\n\
@@ -184,10 +206,20 @@ impl Builder {
              service pop3 {{\n  executable = pop3 pop3-postlogin\n}}\n\
              service pop3-postlogin {{\n  executable = script-login {at}/after-login\n  user = {login_user}\n\
              \x20 unix_listener pop3-postlogin {{\n  }}\n}}\n\
-             service auth {{\n  unix_listener sasl {{\n    mode = 0666\n  }}\n}}\n{rootless}{extra}\n"
+             service auth {{\n  unix_listener sasl {{\n    mode = 0666\n  }}\n}}\n{submission}{rootless}{extra}\n"
         );
         std::fs::write(home.join("dovecot.conf"), text).unwrap();
     }
+}
+
+/// The protocol's name in the list of protocols, and its settings.
+fn submission_before(relay: u16, port: u16) -> (&'static str, String) {
+    let settings = format!(
+        "hostname = mx.example.net\nsubmission_relay_host = 127.0.0.1\nsubmission_relay_port = {relay}\n\
+         service submission-login {{\n  service_count = 0\n\
+         \x20 inet_listener submission {{\n    port = {port}\n  }}\n}}\n"
+    );
+    (" submission", settings)
 }
 
 /// A running server.
@@ -205,6 +237,8 @@ pub struct Dovecot {
     pub imap: u16,
     /// TLS from the first byte.
     pub imaps: u16,
+    /// Takes mail to send, if it has a relay.
+    pub submission: u16,
     serial: AtomicU32,
 }
 
@@ -225,6 +259,7 @@ impl Dovecot {
             mechanisms: "plain login cram-md5 apop".to_owned(),
             extra: Vec::new(),
             tell: Vec::new(),
+            relay: None,
             host: "127.0.0.1",
             inside: None,
         }

@@ -73,6 +73,7 @@ pub(crate) use require;
 pub fn has(need: &str) -> Result<(), String> {
     match need {
         "dovecot" => dovecot::usable(),
+        "dovecot-submission" => dovecot::submits(),
         "postfix" => postfix::usable(),
         "exim" => exim::usable(),
         "courier" => courier::usable(),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
 use super::ca::ServerCert;
@@ -95,6 +95,8 @@ pub struct Session {
     spoke_last: bool,
     /// Where the connection came from.
     pub from: Option<SocketAddr>,
+    /// Its TLS went on from an earlier connection.
+    pub resumed: bool,
 }
 
 /// A running peer.
@@ -370,6 +372,8 @@ impl Peer {
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).map_err(|error| format!("TLS: {error}"))?;
         }
+        let resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
+        self.record(|session| session.resumed = resumed);
         self.stream = Stream::Tls(Box::new(stream));
         Ok(())
     }

@@ -80,7 +80,8 @@ fn client_v1<'a>(words: impl Iterator<Item = &'a str>, is_family: fn(&IpAddr) ->
     let words: Vec<&str> = words.collect();
     let [from, to, from_port, to_port] = words[..] else { return Err(NoHeader::Damaged) };
     let address = |text: &str| text.parse::<IpAddr>().ok().filter(is_family);
-    let port = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten();
+    // Zeros in front are not allowed.
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| port.to_string() == text);
     match (address(from), address(to), port(from_port), port(to_port)) {
         (Some(from), Some(_), Some(port), Some(_)) => Ok(Named::Client(SocketAddr::new(from, port))),
         _ => Err(NoHeader::Damaged),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::text::plan_text;
-use super::{Abort, Decision, Options, find_issuer};
+use super::{Abort, Decision, Options};
 use crate::cli::ask;
 use crate::cli::screen::{Screen, tell};
 use crate::cli::sign_in::Terminal;
@@ -157,13 +157,17 @@ impl<'a> Dialogue<'a> {
     }
 
     fn find_company_of_tokens(&self, name: &str) -> Result<Arc<Issuer>, Abort> {
-        match (issuers::find(self.settings, name), &self.finding.company) {
-            (None, Some(company)) => {
-                let table = registration_table(company);
-                Err(Abort(1, format!("{}:\n{table}client_id = \"..\"", unknown_company_text(company))))
+        let unknown = || match &self.finding.company {
+            Some(company) => {
+                format!("{}:\n{}client_id = \"..\"", unknown_company_text(company), registration_table(company))
             }
-            _ => find_issuer(self.settings, name),
-        }
+            None => format!(
+                "{} takes no password from mail programs: its users sign in at \"{name}\", which ostler does not know. Describe that \
+                 company in the settings under [oauth2.{name}], or name another one with --oauth2 NAME",
+                self.finding.title.as_deref().unwrap_or("the provider")
+            ),
+        };
+        issuers::find(self.settings, name).ok_or_else(|| Abort(1, unknown()))
     }
 
     async fn look_up(&mut self) -> Result<Finding, Abort> {
@@ -381,7 +385,7 @@ impl<'a> Dialogue<'a> {
     /// does not, the trial finds out.
     async fn sign_in(&mut self) -> Result<Arc<Tokens>, Abort> {
         let account = self.plan.untried();
-        let keeper = TokenKeeper::new(Vault::new(), Arc::default());
+        let keeper = TokenKeeper::of_command();
         let way = if self.options.device { Way::Device } else { Way::Browser };
         let mut terminal = Terminal { opens_browser: !self.options.no_browser };
         let stop = |error: SignInFailed| Abort(1, format!("{error}; nothing was saved"));
@@ -397,18 +401,21 @@ impl<'a> Dialogue<'a> {
         Ok(tokens)
     }
 
-    /// Asks for the secret of a registration that an imported file has brought along, unless the keyring has it.
+    /// Asks for the secret of a registration, unless the keyring has it.
     async fn ask_client_secret(&self, account: &Account, issuer: &Issuer) -> Result<(), Abort> {
         let source = SecretSource::Keyring;
         let is_new = issuers::find(self.settings, &issuer.name).as_deref() != Some(issuer);
         let vault = Vault::new();
-        if !is_new
-            || issuer.client_secret != Some(ClientSecret::Kept(source.clone()))
+        if issuer.client_secret != Some(ClientSecret::Kept(source.clone()))
             || vault.client_secret(account, issuer, &source).await.is_ok()
         {
             return Ok(());
         }
         if !self.screen.asks {
+            // What the sign-in says then is enough, where the settings have the registration already.
+            if !is_new {
+                return Ok(());
+            }
             return Err(Abort(
                 1,
                 format!(

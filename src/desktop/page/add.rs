@@ -17,7 +17,7 @@ use super::layout::{NavItem, View, check, field, form_token, input};
 use super::setup_job::SetupJob;
 use super::{App, Shared};
 use crate::config::presets::Presets;
-use crate::config::value;
+use crate::config::{issuers, value};
 use crate::guide::{self, Client};
 use crate::setup::keep::existing;
 use crate::setup::{NamedTrust, Proposal, Secrets, endpoints_from_text};
@@ -40,6 +40,8 @@ pub(super) struct Fields {
     pub(super) smtp: String,
     pub(super) imap: String,
     pub(super) username: String,
+    /// The company at which the user signs in in the browser; empty: the provider takes a password, or ostler knows the company.
+    pub(super) company: String,
     pub(super) name: String,
     pub(super) ca: String,
     pub(super) pin: String,
@@ -69,6 +71,8 @@ pub(super) struct AddForm {
     #[serde(default)]
     username: String,
     #[serde(default)]
+    company: String,
+    #[serde(default)]
     name: String,
     #[serde(default)]
     ca: String,
@@ -89,6 +93,7 @@ impl AddForm {
             smtp: plain(&self.smtp),
             imap: plain(&self.imap),
             username: plain(&self.username),
+            company: plain(&self.company),
             name: plain(&self.name),
             ca: plain(&self.ca),
             pin: plain(&self.pin),
@@ -180,6 +185,9 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, round: Round) -> R
     if let Some(known) = existing(settings, name.as_deref().unwrap_or(&fields.address), &fields.address) {
         let text = format!("The account {} exists already. Remove it first, or use another address.", known.name);
         mistakes.push(("address", text));
+    }
+    if !fields.company.is_empty() && issuers::find(settings, &fields.company).is_none() {
+        mistakes.push(("company", "ostler does not know this company.".into()));
     }
     let secrets = parse_passwords(sent, round, &mut mistakes);
     let client = guide::clients().iter().find(|client| client.name == fields.client);
@@ -275,7 +283,7 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
                 (field("other", "Your address at the other company", "text", &fields.other, "", wrong("other")))
                 (field("other_password", "Your password there", "password", "", others, wrong("other_password")))
             }
-            details open[round == Round::Retry || fields.gate || any(&["pop3", "smtp", "imap", "username", "name", "ca", "pin"])] {
+            details open[round == Round::Retry || fields.gate || any(&["pop3", "smtp", "imap", "username", "company", "name", "ca", "pin"])] {
                 summary { "I know my servers" }
                 p.hint { "ostler finds what you leave empty." }
                 (field("pop3", "Server for fetching (POP3)", "text", &fields.pop3, "Such as pop.example.net, or tls://pop.example.net:995", wrong("pop3")))
@@ -283,6 +291,7 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
                 (field("smtp", "Server for sending (SMTP)", "text", &fields.smtp, "Such as smtp.example.net, or starttls://smtp.example.net:587", wrong("smtp")))
                 (check("gate", "My provider wants mail to be fetched before any is sent", fields.gate, "Also called POP before SMTP. ostler finds this out by itself if it can."))
                 (field("username", "User name at the provider", "text", &fields.username, "If it is neither the address nor the part before the @", wrong("username")))
+                (render_companies(&shared.engine.settings(), &fields.company, wrong("company")))
                 (field("name", "Name of the account", "text", &fields.name, "Your mail program's user name; if left empty, the address", wrong("name")))
                 (field("ca", "File with a certificate to trust", "text", &fields.ca, "Only for a mail server of your own, or a helper on this computer; a PEM file", wrong("ca")))
                 (field("pin", "Fingerprint of the only certificate to trust", "text", &fields.pin, "Instead of the file; sha256: and what the server's program shows behind it", wrong("pin")))
@@ -307,9 +316,31 @@ fn render_client(chosen: &str) -> Markup {
     }
 }
 
+/// The choice of a company that gives out OAuth2 tokens.
+fn render_companies(settings: &Settings, chosen: &str, wrong: Option<&str>) -> Markup {
+    let companies = issuers::names(settings).into_iter().filter_map(|name| issuers::find(settings, name));
+    html! {
+        div.field {
+            label for="company" { "Where you sign in in the web browser (OAuth2)" }
+            select id="company" name="company" aria-describedby="company-hint" {
+                option value="" { "Nowhere, or ostler knows where" }
+                @for company in companies {
+                    option value=(company.name) selected[company.name == chosen] { (company.title) }
+                }
+            }
+            @if let Some(why) = wrong { p.error { (why) } }
+            p.hint id="company-hint" {
+                "Only if your provider takes no password from mail programs. A company that is not in this list is described under "
+                a href="/settings#registrations" { "Settings" } "."
+            }
+        }
+    }
+}
+
 pub(super) async fn submit(shared: App, Form(sent): Form<AddForm>) -> Response {
     let settings = shared.engine.settings();
-    let round = if takes_no_password(&shared, &sent.address) { Round::WithoutPassword } else { Round::First };
+    let signs_in = !sent.company.is_empty() || takes_no_password(&shared, &sent.address);
+    let round = if signs_in { Round::WithoutPassword } else { Round::First };
     let wanted = match parse_form(&sent, &settings, round) {
         Ok(wanted) => wanted,
         Err(mistakes) => {

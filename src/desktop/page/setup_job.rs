@@ -100,15 +100,17 @@ impl SetupJob {
     /// Takes over a changed form. Passwords that are left out stay as they were.
     fn change(&mut self, mut request: AccountRequest) {
         let old = &self.request.secrets;
-        request.secrets.tokens.clone_from(&old.tokens);
+        // What one company has given is of no use at another.
+        request.secrets.tokens = old.tokens.clone().filter(|_| request.fields.company == self.request.fields.company);
         request.secrets.incoming = request.secrets.incoming.or(old.incoming.clone());
         // A password for another company is dropped with the company.
         if !request.fields.other.is_empty() {
             request.secrets.outgoing = request.secrets.outgoing.or(old.outgoing.clone());
         }
         let same = |old: &Fields, new: &Fields| {
-            let servers =
-                |form: &Fields| [&form.address, &form.other, &form.pop3, &form.smtp, &form.imap].map(String::clone);
+            let servers = |form: &Fields| {
+                [&form.address, &form.other, &form.pop3, &form.smtp, &form.imap, &form.company].map(String::clone)
+            };
             servers(old) == servers(new)
         };
         // Look for servers again only if the form names other ones.
@@ -203,6 +205,7 @@ impl SetupJob {
         if proposal.lacks(wanted) {
             let mut search = Search::new(&address, presets, self.request.trust.for_search(), &mut self.screen)
                 .map_err(|error| not_found_text(&error))?;
+            search.take_any_oauth2(!self.request.fields.company.is_empty());
             let found = search.complete(&proposal).await;
             self.is_offline = matches!(found, Err(NotFound::NotConnected { .. }));
             self.finding = found.map_err(|error| not_found_text(&error))?;
@@ -242,7 +245,8 @@ impl SetupJob {
 
     /// The company whose tokens the servers take, where they take nothing else.
     fn find_issuer(&self) -> Result<Option<Arc<Issuer>>, String> {
-        let Some(name) = &self.finding.oauth2 else { return Ok(None) };
+        let chosen = Some(&self.request.fields.company).filter(|company| !company.is_empty());
+        let Some(name) = chosen.or(self.finding.oauth2.as_ref()) else { return Ok(None) };
         let found = issuers::find(&self.shared.engine.settings(), name);
         let unknown = || match &self.finding.company {
             Some(company) => format!(
@@ -251,7 +255,10 @@ impl SetupJob {
                 company.name,
                 registration_table(company).lines().skip(1).collect::<Vec<_>>().join("; ")
             ),
-            None => format!("ostler does not know the company \"{name}\" at which you would sign in."),
+            None => format!(
+                "This provider takes no password from mail programs: its users sign in at \"{name}\", which ostler does not know. Describe \
+                 that company under Settings, \"Another company\", with the name {name}; then try again."
+            ),
         };
         found.map(Some).ok_or_else(unknown)
     }
@@ -306,6 +313,10 @@ fn not_found_text(error: &NotFound) -> String {
             format!("None of the usual servers of {title} answers. Ask {title} for its servers, and name them below.")
         }
         NotFound::NotConnected { .. } => format!("{}.", capitalised(&error.to_string())),
+        NotFound::OnlyOAuth2 { title } => format!(
+            "{title} lets mail programs in only with a sign-in in the web browser (OAuth2), and ostler does not know at which company. If you \
+             know it, choose it below, under \"I know my servers\"."
+        ),
         NotFound::Nothing { domain } => format!(
             "No mail servers were found for {domain}. Look whether the address is written correctly. If it is, ask your provider for \
              its servers, or look in the settings of your mail program, and name them below."

@@ -1,5 +1,7 @@
 //! Advice as the page gives it. The engine's sentences name commands, for logs and terminals; on the page the same is a click.
 
+use std::cmp::Reverse;
+
 /// What the page has in place of a command: to do, and as a thing.
 struct OnPage {
     command: &'static str,
@@ -7,8 +9,7 @@ struct OnPage {
     thing: &'static str,
 }
 
-/// Longest first, so that a command is not taken for a shorter one.
-const COMMANDS: [OnPage; 12] = [
+const COMMANDS: [OnPage; 13] = [
     OnPage {
         command: "ostler guide oauth2-microsoft",
         to_do: "read \"Sign in at Microsoft\" in the manual",
@@ -28,6 +29,11 @@ const COMMANDS: [OnPage; 12] = [
         command: "ostler list --passwords",
         to_do: "look at the page of the account",
         thing: "the page of the account",
+    },
+    OnPage {
+        command: "ostler password --oauth2",
+        to_do: "type it under Settings, on the page of that company",
+        thing: "the page of that company under Settings",
     },
     OnPage {
         command: "ostler password",
@@ -104,8 +110,8 @@ fn replace_commands(text: &str, first: &'static [OnPage]) -> String {
 fn first_command(text: &str, first: &'static [OnPage]) -> Option<(usize, &'static OnPage)> {
     let places = first.iter().chain(&COMMANDS);
     let all = places.filter_map(|place| Some((text.find(place.command)?, place)));
-    // Of two at the same place the longer one, which comes first.
-    all.min_by_key(|(at, _)| *at)
+    // Of two at the same place the longer one.
+    all.min_by_key(|(at, place)| (*at, Reverse(place.command.len())))
 }
 
 /// Whether the command before these words does something by itself, as in `ostler check shows it`.
@@ -118,7 +124,7 @@ fn skip_arguments(text: &str) -> &str {
     let mut rest = text;
     while let Some(word) = rest.strip_prefix(' ') {
         let is_name = word.starts_with(|c: char| c == '\'' || c == '"' || c.is_uppercase()) || word.contains('@');
-        let is_last = !word.contains([' ', ',', ';']);
+        let is_last = !word.contains([' ', ',', ';']) || word.split(' ').next().is_some_and(|word| word.contains('`'));
         if is_verb(word) || !word.starts_with("--") && !is_name && !is_last {
             break;
         }
@@ -149,6 +155,10 @@ mod tests {
             ),
             ("try everything with: ostler check", "try everything with the test of the account"),
             ("trust it by pin, which ostler check shows", "trust it by pin, which the test of the account shows"),
+            (
+                "run `ostler password --oauth2 corp`, and try again",
+                "type it under Settings, on the page of that company, and try again",
+            ),
             ("otherwise run ostler status", "otherwise look at the overview"),
             ("run ostler status for the last failure", "look at the overview for the last failure"),
             ("paused: run ostler resume", "paused: use the button on the overview"),
@@ -170,6 +180,10 @@ mod tests {
                 "check user name and password: the form below sets a new one",
             ),
             ("sign in again: ostler sign-in ann@example.net", "sign in again: use the button below"),
+            (
+                "is not in the keyring: run `ostler password --oauth2 corp`",
+                "is not in the keyring: type it under Settings, on the page of that company",
+            ),
             (
                 "trust it by pin, which ostler check shows",
                 "trust it by pin, which the page of the account, once it is saved, shows",

@@ -267,6 +267,20 @@ fn in_the_session() {
             t.ask("7 NOOP", "7 OK");
             assert_eq!(heard_by_the_provider(t), ["7 NOOP"]);
         }),
+        ("imap-sign-in-again-behind-blanks", Imap, |t| {
+            t.signed_in_by_imap();
+            for line in [
+                " LOGIN eve secret",
+                "\tSTARTTLS",
+                " \x0b COMPRESS DEFLATE",
+                "ENABLE\tUTF8=ACCEPT",
+                "\x01UNAUTHENTICATE",
+            ] {
+                t.ask(&format!("5 {line}"), "5 BAD");
+            }
+            t.ask("7 NOOP", "7 OK");
+            assert_eq!(heard_by_the_provider(t), ["7 NOOP"]);
+        }),
         ("imap-second-login-with-literals", Imap, |t| {
             t.signed_in_by_imap();
             t.send("5 LOGIN {3+}\r\neve {12+}\r\n9 EXPUNGE\r\n1 \r\n6 NOOP\r\n");

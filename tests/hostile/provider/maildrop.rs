@@ -93,8 +93,26 @@ fn before_the_mail() {
         line("list-chatter", LIST, &chatter("f2"), pass(TROUBLE)),
         line("list-with-a-literal", LIST, "* 1 FETCH (BODY[] {30}\r\nf2 OK done", pass(TROUBLE)),
         line("list-endless", LIST, &"* 1 FETCH (UID 10 RFC822.SIZE 30)\r\n".repeat(6000), pass(TROUBLE)),
-        at("list-line-128k", LIST, octets(&format!("* 1 FETCH ({}", "x".repeat(131_072))), pass(TROUBLE)),
+        at("list-line-128k", LIST, octets(&format!("* 1 FETCH ({}", "x".repeat(131_072))), pass(TROUBLE))
+            .words(&["a line longer than"]),
         at("list-drip-forever", LIST, drip("* 1 FETCH (UID 10 "), pass(TROUBLE)),
+        line("folder-not-connected", EXAMINE, "f1 BAD User is authenticated but not connected.", pass(TROUBLE))
+            .words(&["cannot sign you in just now"])
+            .never(CHANGES),
+        line("folder-name-without-end", EXAMINE, "* LIST () \"/\" {999999999}\r\nf1 OK done", pass(TROUBLE)),
+        with(
+            "folder-among-names-as-literals",
+            EXAMINE,
+            say("* LIST () \"/\" {8}\r\nf1 OK xx\r\n* LSUB () {1}\r\n/ {7}\r\nf1 NO b\r\n* 1 EXISTS\r\n\
+                 * OK [UIDVALIDITY 7] ok\r\nf1 OK done"),
+            Well,
+        ),
+        with(
+            "list-among-names-as-literals",
+            LIST,
+            say("* LIST () \"/\" {8}\r\nf2 OK xx\r\n* 1 FETCH (UID 10 RFC822.SIZE 30)\r\nf2 OK done"),
+            Well,
+        ),
     ];
     play(Speaks::Pop3OverImap, &TestCa::new(), &cases);
 }
@@ -132,7 +150,16 @@ fn in_a_message() {
         line("fetch-of-a-part", FETCH, "* 1 FETCH (UID 10 BODY[HEADER] {5}\r\nwrong)\r\np1 OK done", gone()),
         line("fetch-size-without-end", FETCH, "* 1 FETCH (UID 10 BODY[] {99999999999999999999}\r\np1 OK done", gone()),
         line("fetch-negative-size", FETCH, "* 1 FETCH (UID 10 BODY[] {-1}\r\np1 OK done", gone()),
-        at("fetch-line-128k", FETCH, octets(&format!("* 1 FETCH ({}", "x".repeat(131_072))), retr(TROUBLE)),
+        at("fetch-line-128k", FETCH, octets(&format!("* 1 FETCH ({}", "x".repeat(131_072))), retr(TROUBLE))
+            .words(&["a line of more than"]),
+        line(
+            "fetch-from-another-folder",
+            FETCH,
+            "* OK [UIDVALIDITY 8] new\r\n* 1 FETCH (UID 10 BODY[] {5}\r\nwrong)\r\np1 OK done",
+            retr(TROUBLE),
+        )
+        .words(&["another folder"])
+        .never(CHANGES),
         at("fetch-drip-forever", FETCH, drip("* 1 FETCH (UID 10 "), retr(TROUBLE)),
         case("imap-fetch-bye", cut(maildrop_part(), FETCH, say("* BYE [UNAVAILABLE] back at noon")), retr(TROUBLE))
             .words(&["back at noon"])
@@ -210,6 +237,9 @@ fn at_quit() {
         drops("store-drop", STORE, Step::Close, quit(TROUBLE)).never(&["EXPUNGE"]),
         drops("store-bye", STORE, say("* BYE out"), quit(TROUBLE)).never(&["EXPUNGE"]),
         line("store-other-tag", STORE, "p4 OK done", quit(TROUBLE)).never(&["EXPUNGE"]),
+        line("store-in-another-folder", STORE, "* OK [UIDVALIDITY 8] new\r\np3 OK done", not_removed())
+            .words(&["another folder in its place"])
+            .never(&["EXPUNGE"]),
         line("expunge-refused", EXPUNGE, "p4 NO [CANNOT] no", not_removed()).words(&["it says: no"]),
         at("expunge-never", EXPUNGE, Step::Stall, quit(TROUBLE)),
         drops("expunge-drop", EXPUNGE, say("* 1 EXPUNGE"), quit(TROUBLE)),

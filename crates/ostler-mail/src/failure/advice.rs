@@ -14,7 +14,7 @@ pub(super) fn advice(failure: &Failure) -> String {
     failure.with_place_of_password(&advice).replace(" NAME", "")
 }
 
-/// What sets a password that is not in the keyring: `ostler password` does not.
+/// What sets a password or a token that is not in the keyring: neither `ostler password` nor `ostler sign-in` does.
 pub(super) fn with_place_of_password(advice: &str, from: PasswordFrom) -> String {
     let (to_do, in_sentence) = match from {
         PasswordFrom::Keyring => return advice.to_owned(),
@@ -31,6 +31,7 @@ pub(super) fn with_place_of_password(advice: &str, from: PasswordFrom) -> String
         ),
     };
     let advice = advice.replace("ostler password --check tries that, or ", "");
+    let advice = advice.replace("sign in again: ostler sign-in", "put another token where the settings take it from");
     let advice = ["ostler password sets a new one", "ostler password sets another"]
         .iter()
         .fold(advice, |advice, sentence| advice.replace(sentence, in_sentence));

@@ -175,6 +175,18 @@ fn advice_names_the_place_where_the_password_is_set() {
 }
 
 #[test]
+fn advice_on_a_token_names_the_place_where_it_comes_from() {
+    for (password_from, words) in [
+        (PasswordFrom::Keyring, "then sign in again: ostler sign-in"),
+        (PasswordFrom::Settings, "then put another token where the settings take it from"),
+    ] {
+        let at = ServerAddr { password_from, ..at(Protocol::Pop3) };
+        let refused = Failure::TokenRefused { at, user: "ann".into(), said: "no".into() };
+        assert!(refused.advice().ends_with(words), "{}", refused.advice());
+    }
+}
+
+#[test]
 fn who_has_no_imap_is_not_told_of_pop() {
     let said = "[ALERT] Your account is not enabled for IMAP use. Please visit your Gmail settings page";
     let [advice, _] = advice_for("imap.gmail.com", PasswordFrom::Keyring, said, false);

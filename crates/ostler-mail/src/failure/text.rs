@@ -7,7 +7,8 @@ use crate::wire::MAX_CLIENT_REPLY_OCTETS;
 /// is cut where space is short: the advice is what helps.
 pub(crate) fn fit(prefix: &str, sentence: &str, advice: &str, suffix: &str) -> String {
     let space = (MAX_CLIENT_REPLY_OCTETS - 2).saturating_sub(prefix.len() + suffix.len() + advice.len() + 2);
-    let sentence: String = ascii(sentence).chars().take(space).collect();
+    // The advice follows, so the full stop of a server's words is none.
+    let sentence: String = ascii(sentence.trim_end_matches('.')).chars().take(space).collect();
     format!("{prefix}{sentence}; {}{suffix}", ascii(advice))
 }
 

@@ -131,10 +131,11 @@ impl Commit {
         if status != Status::Ok {
             return Next::Failed(NotDeleted::Refused(said(text)));
         }
+        // Told at each opening, and in between if the folder is replaced.
+        if self.validity != Some(messages.validity().into()) {
+            return Next::Failed(NotDeleted::FolderReplaced);
+        }
         match self.step {
-            Step::Opening if self.validity != Some(messages.validity().into()) => {
-                Next::Failed(NotDeleted::FolderReplaced)
-            }
             Step::Opening if has_code(text, b"READ-ONLY") || self.keeps_no_deletions => {
                 Next::Failed(NotDeleted::ReadOnly)
             }

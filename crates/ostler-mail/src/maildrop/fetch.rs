@@ -94,17 +94,18 @@ impl Fetch {
     /// Takes items of the data. Returns whether the literal at their end is the message.
     pub(super) fn items(&mut self, mut items: Items<'_>, out: &mut Vec<u8>) -> bool {
         for (name, value) in items.by_ref() {
+            let is_wanted = self.wants(name);
             match value {
                 Value::Number(uid) if name.eq_ignore_ascii_case(b"UID") => self.uid_told = Some(uid),
-                Value::Literal(octets) if self.wants(name) => {
+                Value::Literal(octets) if is_wanted => {
                     self.begin(octets, out);
                     return true;
                 }
-                Value::Quoted(text) if self.wants(name) => {
+                Value::Quoted(text) if is_wanted => {
                     self.begin(text.len() as u64, out);
                     self.text(&text, out);
                 }
-                Value::Nil if self.wants(name) => {
+                Value::Nil if is_wanted => {
                     self.brought = Some(0);
                     self.is_nil = self.offset == 0;
                 }
@@ -117,12 +118,19 @@ impl Fetch {
     }
 
     /// Whether an item is the message that was asked for, as far as that is known.
-    fn wants(&self, name: &[u8]) -> bool {
-        let is_it = match self.asked {
-            None => name.eq_ignore_ascii_case(b"BODY[]"),
+    fn wants(&mut self, name: &[u8]) -> bool {
+        if self.brought.is_some() || self.uid_told.is_some_and(|uid| uid != u64::from(self.uid)) {
+            return false;
+        }
+        let is_whole = name.eq_ignore_ascii_case(b"BODY[]");
+        if is_whole && self.offset == 0 {
+            // The server gives all of it, whatever part was asked for.
+            self.asked = None;
+        }
+        match self.asked {
+            None => is_whole,
             Some(_) => name.eq_ignore_ascii_case(format!("BODY[]<{}>", self.offset).as_bytes()),
-        };
-        is_it && self.brought.is_none() && self.uid_told.is_none_or(|uid| uid == u64::from(self.uid))
+        }
     }
 
     fn begin(&mut self, octets: u64, out: &mut Vec<u8>) {

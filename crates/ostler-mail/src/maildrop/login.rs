@@ -7,7 +7,7 @@ use crate::account::Folder;
 use crate::failure::{Failure, ServerAddr, Waiting};
 use crate::imap::folder;
 use crate::imap::login::{self as imap_login, ImapLogin, Status};
-use crate::imap::{self, Alerts};
+use crate::imap::{self, Alerts, literal_at_end};
 use crate::machine::server::ServerState;
 use crate::machine::{Login, Outgoing, Step};
 use crate::maildrop::MAX_LINE_OCTETS;
@@ -26,6 +26,8 @@ const MAX_MESSAGES: u32 = 2_000_000;
 const MESSAGES_PER_COMMAND: u32 = 5000;
 /// The size of a message that the server does not tell. Not 0: programs take that for a message that is broken or not there.
 const UNKNOWN_SIZE_OCTETS: u64 = 1;
+/// CR LF.
+const LINE_END_OCTETS: u64 = 2;
 /// In how many pieces a server may tell of a message: UID and size apart, and each twice.
 const MAX_PIECES_PER_MESSAGE: usize = 4;
 
@@ -179,6 +181,8 @@ pub struct FolderLogin {
     messages: Messages,
     /// Lines without a tag since the last command that say nothing of a message that was asked for.
     others: usize,
+    /// So many octets of a literal are skipped before the rest of its line.
+    literal: Option<u64>,
 }
 
 impl FolderLogin {
@@ -195,6 +199,7 @@ impl FolderLogin {
             pieces: 0,
             messages: Messages::default(),
             others: 0,
+            literal: None,
         }
     }
 
@@ -227,11 +232,15 @@ impl FolderLogin {
 
     /// A line of the server after the sign-in.
     fn answer(&mut self, line: &Line) -> Result<Step<Ready>, Failure> {
-        let answer = Answer::parse(line.bytes());
-        if answer.literal(line.bytes()).is_some() {
-            return Err(self.at().violation("it sent more of a message than it was asked for"));
+        if let Some(left) = self.literal.take() {
+            return self.skip(left, line);
         }
+        let answer = Answer::parse(line.bytes());
+        self.literal = answer.literal(line.bytes());
         match answer {
+            Answer::Fetch(..) if self.literal.is_some() => {
+                return Err(self.at().violation("it sent more of a message than it was asked for"));
+            }
             Answer::Tagged(tag, status, text) if tag == format!("f{}", self.commands).as_bytes() => {
                 return self.tagged(status, text);
             }
@@ -253,6 +262,19 @@ impl FolderLogin {
             // Exchange says stray lines after a command has been answered.
             Answer::Tagged(..) | Answer::Exists(_) | Answer::Data | Answer::Other => self.other()?,
         }
+        Ok(Step::Wait)
+    }
+
+    /// Takes a line with octets of a literal at its front, of which so many are left. Nothing that has one was asked for, but a
+    /// server may tell of a folder whose name comes so.
+    fn skip(&mut self, left: u64, line: &Line) -> Result<Step<Ready>, Failure> {
+        let octets = line.bytes();
+        let behind = usize::try_from(left).ok().and_then(|left| octets.get(left..));
+        self.literal = match behind {
+            Some(rest) => literal_at_end(rest).map(|literal| literal.octets),
+            None => Some(left.saturating_sub(octets.len() as u64 + LINE_END_OCTETS)),
+        };
+        self.other()?;
         Ok(Step::Wait)
     }
 
@@ -290,11 +312,12 @@ impl FolderLogin {
     fn tagged(&mut self, status: Status, text: &[u8]) -> Result<Step<Ready>, Failure> {
         match (&self.state, status) {
             (State::Opening, Status::Ok) => self.opened(),
-            (State::Opening | State::Listing { .. }, Status::No | Status::Bad) if is_for_now(text) => {
+            // BAD says nothing of the folder: Exchange says it to a user whose mailbox it cannot reach just now.
+            (State::Opening | State::Listing { .. }, status) if status == Status::Bad || is_for_now(text) => {
                 let said = self.login.server().redact(&said(text));
                 Err(Failure::SignInPostponed { at: self.at().clone(), said })
             }
-            (State::Opening, Status::No | Status::Bad) => Err(Failure::NoFolder {
+            (State::Opening, _) => Err(Failure::NoFolder {
                 at: self.at().clone(),
                 folder: self.folder.name.clone(),
                 said: self.login.server().redact(&said(text)),
@@ -304,7 +327,7 @@ impl FolderLogin {
                 self.keep()?;
                 Ok(self.ask_for_more(last))
             }
-            (State::Listing { .. }, Status::No | Status::Bad) => {
+            (State::Listing { .. }, _) => {
                 let said = self.login.server().redact(&said(text));
                 Err(self.at().violation(format!("it gives no list of messages: \"{said}\"")))
             }

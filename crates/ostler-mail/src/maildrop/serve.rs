@@ -9,7 +9,7 @@ use crate::imap::literal_at_end;
 use crate::imap::login::Status;
 use crate::machine::{Pass, ProtocolViolation, Replies};
 use crate::maildrop::MAX_LINE_OCTETS;
-use crate::maildrop::answer::{Answer, Items, Numbers, said};
+use crate::maildrop::answer::{Answer, Items, Numbers, code_number, said};
 use crate::maildrop::commit::{self, Commit};
 use crate::maildrop::fetch::{self, Fetch};
 use crate::maildrop::list::Messages;
@@ -424,6 +424,9 @@ impl Maildrop {
                 self.note_alert(text);
                 if let Job::Commit(commit) = &mut self.job {
                     commit.on_status(text);
+                } else if is_of_another(text, self.messages().validity()) {
+                    // Its messages may have the UIDs of those that the client has seen.
+                    return Err("another folder has come in the place of the open one".into());
                 }
             }
             Answer::Fetch(_, items) => literal = self.data(Items::new(items), true, &mut say.client),
@@ -527,6 +530,11 @@ impl Maildrop {
 
 fn redacted(redaction: Option<&Redaction>, text: &str) -> String {
     redaction.map_or_else(|| text.to_owned(), |redaction| redaction.redact(text))
+}
+
+/// Whether a status line tells a UIDVALIDITY, and not this one.
+fn is_of_another(text: &[u8], validity: u32) -> bool {
+    code_number(text, b"UIDVALIDITY").is_some_and(|told| told != u64::from(validity))
 }
 
 /// The beginning of the answer to a SEARCH.

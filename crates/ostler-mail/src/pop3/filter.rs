@@ -97,6 +97,8 @@ pub struct Pop3Filter {
     ticks: u64,
     octets_since_tick: u64,
     has_quit: bool,
+    /// The client has said DELE.
+    has_deleted: bool,
     /// The highest number of a message that the client has fetched.
     highest_fetched: u64,
     /// Messages that were fetched to their end.
@@ -141,6 +143,7 @@ impl Pop3Filter {
             ticks: 0,
             octets_since_tick: 0,
             has_quit: false,
+            has_deleted: false,
             highest_fetched: 0,
             messages: 0,
             text_octets: 0,
@@ -179,6 +182,25 @@ impl Pop3Filter {
         !self.expected.is_empty()
     }
 
+    /// Whether a client that leaves now misses nothing of a server that has failed: the failure is in what ostler has asked
+    /// ahead, and nothing is to be deleted.
+    pub fn is_failure_ahead(&self) -> bool {
+        let waits_for_bye = self.expected.iter().all(|expected| *expected == Expected::Quit);
+        self.owes_ahead() && !self.is_inside_text() && !self.has_deleted && waits_for_bye
+    }
+
+    /// The answer to QUIT of a client that misses nothing, if that is its next command (`None`: its last one): without reading
+    /// ahead it would have heard of no failure.
+    pub fn bye_without_server(&self, next: Option<&[u8]>) -> Option<String> {
+        let has_quit = next.map_or(self.has_quit, is_quit);
+        (has_quit && self.is_failure_ahead()).then(|| format!("{}\r\n", words::BYE))
+    }
+
+    /// Whether the server is in, or owes next, an answer that only ostler has asked for.
+    fn owes_ahead(&self) -> bool {
+        matches!(self.state, State::Ahead(..)) || matches!(self.asked.front(), Some(Asker::Ahead(_)))
+    }
+
     /// Whether the client waits for nothing, and can get something that was read ahead.
     fn outlives_server(&self) -> bool {
         self.expected.is_empty() && !self.is_inside_text() && self.ahead.has_some()
@@ -186,8 +208,7 @@ impl Pop3Filter {
 
     /// Whether a breach by the server is about what ostler has asked it ahead of the client.
     fn is_breach_ahead(&self) -> bool {
-        let is_ahead = matches!(self.state, State::Ahead(..)) || matches!(self.asked.front(), Some(Asker::Ahead(_)));
-        self.expected.is_empty() && !self.is_inside_text() && (is_ahead || self.ahead.has_some())
+        self.expected.is_empty() && !self.is_inside_text() && (self.owes_ahead() || self.ahead.has_some())
     }
 
     /// Whether the client can get nothing more, and no message was asked for that it may still want.
@@ -557,6 +578,7 @@ impl Pop3Filter {
             "LANG" if !command.has_argument() => Expected::Text(Kind::Other),
             "CAPA" => Expected::Capabilities,
             "DELE" => {
+                self.has_deleted = true;
                 self.ahead.note_deletion(number());
                 Expected::Line
             }

@@ -1,6 +1,7 @@
 //! Signs in at a POP3 server: greeting, STLS, CAPA, then USER and PASS, or AUTH where USER is not offered or is refused for
 //! another reason than the password. A server known from before is not asked for CAPA, and gets USER and PASS in one flight
-//! if it offers PIPELINING.
+//! if it offers PIPELINING. One that is not known gets CAPA alone: the list decides whether USER is said, and whether the server
+//! reads on while it answers.
 
 use std::sync::Arc;
 

@@ -20,9 +20,13 @@ const MAX_REASON_CHARS: usize = 80;
 
 /// The message of XOAUTH2 in base64.
 pub(super) fn xoauth2_message(user: &str, token: &[u8]) -> Zeroizing<String> {
-    let message =
-        [b"user=", user.as_bytes(), DIVIDER.as_bytes(), b"auth=Bearer ", token, DIVIDER.as_bytes(), DIVIDER.as_bytes()];
-    encode(&message)
+    let end = DIVIDER.repeat(2);
+    encode(&[b"user=", user.as_bytes(), DIVIDER.as_bytes(), b"auth=Bearer ", plain(token), end.as_bytes()])
+}
+
+/// A token has no blanks (RFC 6750, section 2.1); the script that prints it, or the file, may have some behind it.
+fn plain(token: &[u8]) -> &[u8] {
+    token.trim_ascii()
 }
 
 /// The message of OAUTHBEARER in base64. `host` and `port` are the server's, so that the token is of no use to another one.
@@ -30,7 +34,7 @@ pub(super) fn oauthbearer_message(user: &str, host: &str, port: u16, token: &[u8
     let place = format!("host={host}{DIVIDER}port={port}{DIVIDER}");
     let name = format!("n,a={},{DIVIDER}", user.replace('=', "=3D").replace(',', "=2C"));
     let end = DIVIDER.repeat(2);
-    encode(&[name.as_bytes(), place.as_bytes(), b"auth=Bearer ", token, end.as_bytes()])
+    encode(&[name.as_bytes(), place.as_bytes(), b"auth=Bearer ", plain(token), end.as_bytes()])
 }
 
 fn encode(parts: &[&[u8]]) -> Zeroizing<String> {
@@ -74,6 +78,7 @@ mod tests {
             decoded(&message),
             "n,a=ann@example.net,\u{1}host=pop.example.net\u{1}port=995\u{1}auth=Bearer ya29.token\u{1}\u{1}"
         );
+        assert_eq!(*xoauth2_message("a", b" t "), *xoauth2_message("a", b"t"));
         let odd = oauthbearer_message("a,b=c", "h", 1, b"t");
         assert!(decoded(&odd).starts_with("n,a=a=2Cb=3Dc,\u{1}"), "RFC 5801, section 4");
         assert_eq!(decoded(GO_ON), "\u{1}");

@@ -200,14 +200,13 @@ pub(super) fn render_intro(company: &str) -> Markup {
 
 /// The companies, each with whether ostler is registered there.
 pub(super) fn render_list(file: &ShownFile) -> Markup {
-    let own = file.registrations().into_iter().filter(|name| issuers::known(name).is_none());
     let registered = |name: &str| issuers::find(&file.settings, name).is_some_and(|issuer| issuer.client_id.is_some());
     html! {
         section.panel aria-labelledby="registrations" {
             h2 #registrations { "Signing in in the web browser (OAuth2)" }
             p { "For providers that take no password. A provider whose company is not in this list needs all its addresses." }
             ul {
-                @for name in issuers::known_names().chain(own) {
+                @for name in issuers::names(&file.settings) {
                     li { a href=(link_to(name)) { (title(name)) } @if registered(name) { ": registered" } @else { ": not registered" } }
                 }
             }

@@ -523,6 +523,32 @@ fn a_message_that_went_away_is_never_another_ones_text() {
 }
 
 #[test]
+fn another_folder_in_the_place_of_the_open_one_ends_the_session() {
+    let other = "* OK [UIDVALIDITY 8] new\r\n* 1 FETCH (UID 10 BODY[] {2}\r\nxx)\r\n{} OK\r\n";
+    let mut world = World::new(Imap::with(&TWO).instead("UID FETCH 10", other));
+    assert!(matches!(world.say("RETR 1\r\n"), Err(ProtocolViolation::Server(_))));
+    let same = other.replace('8', "7");
+    let mut world = World::new(Imap::with(&TWO).instead("UID FETCH 10", &same));
+    assert_eq!(world.say("RETR 1\r\n").unwrap(), "+OK 2 octets\r\nxx\r\n.\r\n");
+    // While the messages are marked.
+    let marked = "* OK [UIDVALIDITY 8] new\r\n{} OK\r\n";
+    let mut world = World::new(Imap::with(&TWO).instead("UID STORE", marked));
+    let said = world.say("DELE 1\r\nQUIT\r\n").unwrap();
+    assert!(said.contains("-ERR [SYS/TEMP] what your mail program deleted is still in the folder"), "{said}");
+    assert!(!world.imap.heard.iter().any(|line| line.contains("EXPUNGE")), "{:?}", world.imap.heard);
+}
+
+#[test]
+fn top_takes_all_of_a_message_from_a_server_that_knows_no_parts() {
+    let body = format!("A: b\r\n\r\none\r\n{}", "x\r\n".repeat(20_000));
+    let all = format!("* 1 FETCH (UID 10 BODY[] {{{}}}\r\n{body})\r\n{{}} OK\r\n", body.len());
+    let imap = Imap::with(&[body.as_bytes()]).instead("UID FETCH 10", &all).instead("UID FETCH 10", &all);
+    let said = session(imap, "TOP 1 1\r\nTOP 1 9999999\r\nSTAT\r\n");
+    assert!(said.starts_with("+OK\r\nA: b\r\n\r\none\r\n.\r\n+OK\r\nA: b\r\n"), "{}", &said[..60]);
+    assert!(said.ends_with(&format!("x\r\n.\r\n+OK 1 {}\r\n", body.len())), "{}", &said[said.len() - 60..]);
+}
+
+#[test]
 fn answers_that_are_no_message_are_told_or_end_the_session() {
     for (answer, heard) in [
         ("* 1 FETCH (UID 10 BODY[] NIL)\r\n{} OK\r\n", "-ERR mail.example.net says that there is nothing in message 1"),

@@ -268,6 +268,34 @@ fn a_provider_that_breaks_off_in_a_message_ahead_shows_the_client_no_more_and_no
 }
 
 #[test]
+fn a_client_that_leaves_before_the_message_that_broke_hears_of_no_failure_unless_something_is_to_be_deleted() {
+    let fetched = ["RETR 1", "RETR 2", "RETR 3", "RETR 4"];
+    for (octets, garbage) in [(0, None), (9, None), (0, Some(&b"hello\r\n"[..]))] {
+        for (more, says_bye) in [(&[][..], true), (&["DELE 1"], false), (&["RETR 5"], false)] {
+            let mut provider = mailbox(6);
+            provider.breaks = Some(Break { number: 5, octets, garbage });
+            let mut played = Played::new(provider, true, None);
+            let mut told = None;
+            for line in fetched.iter().chain(more).chain(&["QUIT"]) {
+                played.client_says(line);
+                let mut is_over = false;
+                while !played.provider.said.is_empty() && !is_over {
+                    is_over = played.all_arrives().is_err();
+                }
+                is_over |= played.filter.say_more(&mut Replies::default()).is_err();
+                is_over |= garbage.is_none() && played.provider.is_silent && !played.filter.server_ended();
+                // As `proxy/pop3`: the next command, if none waits.
+                if is_over && (played.filter.owes_answer() || *line == "QUIT") {
+                    told = Some(played.filter.bye_without_server(None));
+                    break;
+                }
+            }
+            assert_eq!(told, Some(says_bye.then(|| "+OK bye\r\n".to_owned())), "{octets} {garbage:?} {more:?}");
+        }
+    }
+}
+
+#[test]
 fn after_two_messages_in_a_row_the_next_are_asked_for() {
     let heard = heard(mailbox(12), &["RETR 1", "RETR 2", "RETR 3"]);
     assert_eq!(heard[..3], ["RETR 1", "RETR 2", "LIST"]);
