@@ -34,7 +34,7 @@ fn a_file_that_another_program_renews_is_read_at_each_sign_in() {
     pop.ask("USER home", "+OK");
     let refusal = pop.ask("PASS x", "-ERR [AUTH]");
     assert!(refusal.contains("refused the OAuth2 sign-in"), "{refusal}");
-    assert!(refusal.contains("another token where the settings take it from"), "{refusal}");
+    assert!(refusal.contains("another token in the file that the settings name"), "{refusal}");
     private_file(&file, &format!("{token} \n"));
     let message = mail::tricky("elsewhere");
     site.dovecot.deliver(ANN, &message);

@@ -16,22 +16,31 @@ pub(super) fn advice(failure: &Failure) -> String {
 
 /// What sets a password or a token that is not in the keyring: neither `ostler password` nor `ostler sign-in` does.
 pub(super) fn with_place_of_password(advice: &str, from: PasswordFrom) -> String {
-    let (to_do, in_sentence) = match from {
+    let (to_do, in_sentence, with_token) = match from {
         PasswordFrom::Keyring => return advice.to_owned(),
-        PasswordFrom::MailProgram => ("type it in the mail program", "the mail program has to give the right one"),
-        PasswordFrom::Command => {
-            ("have the command in the settings print it", "the command in the settings has to print the right one")
-        }
-        PasswordFrom::File => {
-            ("put it in the file that the settings name", "the right one belongs in the file that the settings name")
-        }
+        PasswordFrom::MailProgram => (
+            "type it in the mail program",
+            "the mail program has to give the right one",
+            "type another token in the mail program",
+        ),
+        PasswordFrom::Command => (
+            "have the command in the settings print it",
+            "the command in the settings has to print the right one",
+            "have the command in the settings print another token",
+        ),
+        PasswordFrom::File => (
+            "put it in the file that the settings name",
+            "the right one belongs in the file that the settings name",
+            "put another token in the file that the settings name",
+        ),
         PasswordFrom::Variable => (
             "put it in the variable that the settings name",
             "the right one belongs in the variable that the settings name",
+            "put another token in the variable that the settings name",
         ),
     };
     let advice = advice.replace("ostler password --check tries that, or ", "");
-    let advice = advice.replace("sign in again: ostler sign-in", "put another token where the settings take it from");
+    let advice = advice.replace("sign in again: ostler sign-in", with_token);
     let advice = ["ostler password sets a new one", "ostler password sets another"]
         .iter()
         .fold(advice, |advice, sentence| advice.replace(sentence, in_sentence));

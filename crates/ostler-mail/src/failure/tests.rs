@@ -178,7 +178,9 @@ fn advice_names_the_place_where_the_password_is_set() {
 fn advice_on_a_token_names_the_place_where_it_comes_from() {
     for (password_from, words) in [
         (PasswordFrom::Keyring, "then sign in again: ostler sign-in"),
-        (PasswordFrom::Settings, "then put another token where the settings take it from"),
+        (PasswordFrom::Command, "then have the command in the settings print another token"),
+        (PasswordFrom::File, "then put another token in the file that the settings name"),
+        (PasswordFrom::Variable, "then put another token in the variable that the settings name"),
     ] {
         let at = ServerAddr { password_from, ..at(Protocol::Pop3) };
         let refused = Failure::TokenRefused { at, user: "ann".into(), said: "no".into() };
