@@ -150,6 +150,7 @@ fn an_account_at_a_company_that_takes_no_password_is_added_and_signed_in_again()
     chromium.type_into("ca", &ostler.home.ca_file().display().to_string());
     chromium.keys(ENTER);
     let address = address_on_button(&chromium);
+    chromium.wait_for_text("Once you have signed in, this page goes on by itself.");
     chromium.look("39-sign-in");
     let job = chromium.run("return location.href").as_str().unwrap().to_owned();
     sign_in(&chromium, &address);

@@ -143,7 +143,7 @@ fn set_up_on_the_page(office: &Office, album: &mut Album) {
     let ostler = home.run_changed(&["run"], |_, command| set_clock(command));
     let chromium = Chromium::with_detour(PAGE, office.world.reach(PAGE));
     chromium.go(&link(&ostler.home));
-    shoot(&chromium, album, "first", 620);
+    shoot(&chromium, album, "first", 690);
     chromium.type_into("address", ANN);
     chromium.type_into("password", &office.password);
     chromium.keys(ENTER);

@@ -67,7 +67,7 @@ fn render_page(shared: &Shared, job: &Job, mistakes: &Mistakes) -> View {
     };
     let body = html! {
         div #steps data-live aria-live="polite" { (render_stages(job, &now)) }
-        div #next data-live { (render_next(shared, job, phase, mistakes)) }
+        div #next data-live { (render_next(shared, job, &now, mistakes)) }
         details {
             summary { "Every step" }
             div #lines data-live { (render_lines(&now.lines, wording(job, &now))) }
@@ -231,9 +231,12 @@ fn name_step(step: &'static str) -> &'static str {
     }
 }
 
-fn render_next(shared: &Shared, job: &Job, phase: &Phase, mistakes: &Mistakes) -> Markup {
+fn render_next(shared: &Shared, job: &Job, now: &Snapshot, mistakes: &Mistakes) -> Markup {
     let stop = || button(shared, &format!("/job/{}/stop", job.id), "Stop");
-    match phase {
+    match &now.phase {
+        Phase::Working if now.stage == Stage::SignIn => {
+            html! { p role="status" { "Once you have signed in, this page goes on by itself." } (stop()) }
+        }
         Phase::Working => html! { p role="status" { "One moment, please ..." } (stop()) },
         Phase::Asks(number, question) => html! { (render_question(shared, job, *number, question)) (stop()) },
         Phase::Failed(trouble) => render_failure(shared, job, trouble, mistakes),

@@ -223,7 +223,9 @@ fn render_fields(shared: &Shared, scope: &Scope, file: &ShownFile, sent: Option<
             @if let Scope::Registration(name) = scope { input type="hidden" name="company" value=(name); }
             @if !wrong.is_empty() {
                 div.notice.bad role="alert" {
-                    p { "Nothing was changed yet. Please correct what is marked below." }
+                    @if wrong.iter().any(|(field, _)| !field.is_empty()) {
+                        p { "Nothing was changed yet. Please correct what is marked below." }
+                    }
                     @for (_, why) in wrong.iter().filter(|(field, _)| field.is_empty()) { p { (why) } }
                 }
             }
