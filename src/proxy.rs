@@ -17,12 +17,12 @@ mod session;
 pub mod sign_in;
 pub(crate) mod smtp;
 pub(crate) mod tokens;
+mod tripping;
 mod turns;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -33,6 +33,7 @@ use crate::proxy::left_marks::LeftMarks;
 use crate::proxy::net::dial::Dialer;
 use crate::proxy::smtp::kept::KeptSessions;
 use crate::proxy::tokens::TokenKeeper;
+use crate::proxy::tripping::Tripping;
 use crate::proxy::turns::Turns;
 use crate::vault::{Found, SecretStore, Vault, VaultError};
 use ostler_mail::account::{Account, SecretSource, Server, ServerId, Settings};
@@ -74,18 +75,13 @@ pub struct ServerCache {
     pub size: Option<u64>,
     /// What the SMTP server makes of BDAT (RFC 3030), which some offer and do not understand.
     pub chunking: Chunking,
-    /// When the server, which offers PIPELINING, left unanswered what came to it together.
-    tripped: Option<Moment>,
+    tripping: Tripping,
 }
-
-/// How long a server gets one command at a time that has tripped over several. A network that fails looks the same, so it is no
-/// longer.
-const TRIPPED_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 impl ServerCache {
     /// Whether commands must not leave together, whatever the server offers.
     pub fn trips_over_pipelining(&self) -> bool {
-        self.tripped.is_some_and(|tripped| now().saturating_duration_since(tripped) < TRIPPED_LIFETIME)
+        self.tripping.is_likely(now())
     }
 }
 
@@ -209,15 +205,16 @@ impl Engine {
 
     /// A server that offers PIPELINING has left unanswered what came to it together.
     fn note_tripped(&self, account: &Account, server: &Server) {
-        if self.learned(server).trips_over_pipelining() {
-            return;
-        }
+        let mut news = None;
         self.learn(server, |learned| {
-            learned.tripped = Some(now());
-            learned.pop3.iter_mut().for_each(|known| known.pipelining = false);
+            news = learned.tripping.note(now());
+            // With them, USER and PASS would leave together.
+            learned.pop3 = None;
         });
+        let Some(lifetime) = news else { return };
         self.events.publish(Event::Warning(format!(
-            "account {}: {} offers PIPELINING and does not answer what comes to it together; for a day it gets one command at a time",
+            "account {}: {} offers PIPELINING and did not answer what came to it together, unless the network has failed; for {lifetime} it gets \
+             one command at a time",
             account.name, server.host
         )));
     }

@@ -359,7 +359,7 @@ fn a_refused_sign_in_has_the_providers_words_and_no_secret() {
             assert!(line.contains("in the file that the settings name"), "{line}");
         }
         assert_in_status(&ostler, &words);
-        assert!(ostler.log().contains(words[1]));
+        ostler.expect_log(words[1]);
     }
     let (_pop3, _smtp, ostler, _) = refusing("-ERR no", "534-5.7.9 first\r\n534 5.7.9 https://example.net/second");
     assert!(at_mail(&ostler).contains("https://example.net/second"));

@@ -374,12 +374,12 @@ pub(crate) async fn prepare_on<L: BeginLogin>(
     prepare(&engine.dialer, server, upstream, login, timeouts).await
 }
 
-/// Remembers for the next sign-in what this one has found out of a POP3 server.
+/// Remembers for the next sign-in what this one has found out of a POP3 server. Where the capabilities are known, USER and PASS
+/// leave together.
 pub(crate) fn note_pop3(engine: &Engine, server: &Server, ready: &pop3::login::Ready) {
-    let mut capabilities = ready.capabilities.clone();
     engine.learn(server, |learned| {
-        capabilities.pipelining &= !learned.trips_over_pipelining();
-        (learned.pop3, learned.way) = (Some(capabilities), ready.way);
+        learned.pop3 = Some(ready.capabilities.clone()).filter(|_| !learned.trips_over_pipelining());
+        learned.way = ready.way;
     });
 }
 
@@ -390,7 +390,6 @@ pub(crate) fn note_refusal(engine: &Engine, account: &Account, server: &Server, 
     if may_be_the_password {
         engine.vault.drop_cached(account, server);
     }
-    // USER and PASS left together where this is known.
     let was_together = engine.learned(server).pop3.is_some_and(|known| known.pipelining);
     if was_together && matches!(failure, Failure::TimedOut { waiting: Waiting::SignIn, .. }) {
         engine.note_tripped(account, server);

@@ -163,7 +163,8 @@ fn an_account_at_a_company_that_takes_no_password_is_added_and_signed_in_again()
     let page = chromium.run("return location.origin").as_str().unwrap().to_owned();
     chromium.go(&format!("{page}/account?account={ANN}"));
     chromium.click("button", "Sign out");
-    chromium.wait_for_text("You are signed out");
+    let signed_out = chromium.wait_for_text("You are signed out");
+    assert!(!signed_out.contains("Sign out"), "{signed_out}");
     chromium.look("39-signed-out");
     chromium.click("button", "Sign in at test");
     let address = address_on_button(&chromium);

@@ -85,7 +85,7 @@ fn a_taken_port_is_named_and_tried_again_and_the_settings_move_the_page() {
     wait_for("the reason in the log", || {
         ostler.log().contains(&format!("the settings page on 127.0.0.1:{port}")).then_some(())
     });
-    assert!(ostler.log().contains(&format!("process {}", std::process::id())), "{}", ostler.log());
+    ostler.expect_log(&format!("process {}", std::process::id()));
     let none = ostler.home.ostler(&["settings", "--print"], "");
     assert_eq!(none.status.code(), Some(1), "{}", said(&none));
     assert!(said(&none).contains("not open") && none.stdout.is_empty(), "{}", said(&none));

@@ -33,7 +33,7 @@ fn bye() -> Part {
 
 struct Desk {
     provider: Provider,
-    _ostler: Ostler,
+    ostler: Ostler,
     client: Client,
 }
 
@@ -45,7 +45,7 @@ impl Desk {
         let ostler = Ostler::start(&ca, &[account]);
         let mut client = Client::greeted(ostler.smtp, "220 ");
         client.ask_reply("EHLO old-pc", "250");
-        Self { provider, _ostler: ostler, client }
+        Self { provider, ostler, client }
     }
 
     fn mail(&mut self) {
@@ -309,7 +309,7 @@ fn a_provider_that_does_not_answer_what_comes_together_hears_one_command_at_a_ti
     let ostler = Home::with_settings(&ca, &[account], "", "\n[timeouts]\nreply = \"2s\"\n").run();
     let mut client = Client::greeted(ostler.smtp, "220 ");
     client.ask_reply("EHLO old-pc", "250");
-    let mut desk = Desk { provider, _ostler: ostler, client };
+    let mut desk = Desk { provider, ostler, client };
     desk.mail();
     desk.rcpt("451 ");
     desk.client.ask_reply("RSET", "250");
@@ -321,7 +321,7 @@ fn a_provider_that_does_not_answer_what_comes_together_hears_one_command_at_a_ti
     desk.client.ask_reply("QUIT", "221");
     desk.provider.finished(1);
     assert_eq!(desk.provider.sessions()[1].round_trips, 7, "EHLO, AUTH, MAIL, RCPT, DATA, the body, QUIT");
-    assert!(desk._ostler.log().contains("offers PIPELINING and does not answer"));
+    desk.ostler.expect_log("offers PIPELINING and did not answer what came to it together");
 }
 
 fn fetch(ostler: &Ostler, answer: &str) -> String {
@@ -360,6 +360,27 @@ fn user_and_pass_leave_together_once_the_provider_is_known_to_pipeline() {
     assert_eq!(provider.connections(), 3, "the refusal is one try");
     fetch(&ostler, "+OK");
     for number in [0, 1, 3] {
+        provider.finished(number);
+    }
+}
+
+#[test]
+fn a_provider_that_does_not_answer_user_with_pass_gets_them_one_by_one_the_next_time() {
+    let (ca, secret) = (TestCa::new(), unique("pw"));
+    let pass = format!("PASS {secret}");
+    let asked = [say("+OK"), expect("CAPA"), say("+OK\r\nUSER\r\nPIPELINING\r\n.")];
+    let one_by_one = [expect("USER"), say("+OK"), expect(&pass), say("+OK in"), expect("QUIT"), say("+OK bye")];
+    let patient = [&asked[..], &one_by_one].concat();
+    let deaf = vec![say("+OK"), expect("USER"), expect(&pass), say("+OK"), Step::Stall];
+    let provider = Provider::start_tls(&ca.localhost(), vec![patient.clone(), deaf, patient.clone(), patient]);
+    let account = Account::new("home", ANN, &secret).pop3(Server::new("tls", provider.port));
+    let ostler = Home::with_settings(&ca, &[account], "", "\n[timeouts]\nreply = \"2s\"\n").run();
+    fetch(&ostler, "+OK");
+    fetch(&ostler, "-ERR [SYS/TEMP]");
+    ostler.expect_log("offers PIPELINING and did not answer what came to it together");
+    fetch(&ostler, "+OK");
+    fetch(&ostler, "+OK");
+    for number in [0, 2, 3] {
         provider.finished(number);
     }
 }

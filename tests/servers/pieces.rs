@@ -160,7 +160,7 @@ fn a_provider_that_trips_over_bdat_gets_the_message_by_data_and_the_next_ones_to
         desk.client = greeted(&desk.ostler);
         desk.send(MESSAGE, "250 2.0.0 queued");
         assert_eq!(desk.provider.connections(), 3);
-        assert!(desk.ostler.log().contains("trips over BDAT"));
+        desk.ostler.expect_log("trips over BDAT");
     }
 }
 

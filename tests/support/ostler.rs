@@ -345,6 +345,11 @@ impl Ostler {
         self.log.text()
     }
 
+    /// Waits until this is in the log, which comes through a pipe and so later than what a client is told.
+    pub fn expect_log(&self, words: &str) {
+        self.log.wait(words);
+    }
+
     pub fn id(&self) -> u32 {
         self.process.id()
     }

@@ -16,6 +16,7 @@ use super::{App, Shared, link_to};
 use crate::config;
 use crate::config::presets::Presets;
 use crate::diagnose::check_account;
+use crate::events::AccountState;
 use crate::events::Events;
 use crate::events::event::Event;
 use crate::proxy::Engine;
@@ -124,9 +125,17 @@ fn render_sign_in(shared: &Shared, account: &Account, feedback: &Feedback) -> Ma
                 }
             }
             form method="post" action="/account/sign-in" { (hidden_fields(shared, account)) button type="submit" { "Sign in at " (title) } }
-            form method="post" action="/account/sign-out" { (hidden_fields(shared, account)) button.second type="submit" { "Sign out" } }
+            @if !has_to_sign_in(shared, account) {
+                form method="post" action="/account/sign-out" { (hidden_fields(shared, account)) button.second type="submit" { "Sign out" } }
+            }
         }
     }
+}
+
+/// Whether there is no sign-in that is good for anything.
+fn has_to_sign_in(shared: &Shared, account: &Account) -> bool {
+    let accounts = shared.engine.events.overview().accounts;
+    accounts.iter().any(|(name, status)| *name == account.name && status.state == AccountState::NeedsSignIn)
 }
 
 fn render_password_form(shared: &Shared, account: &Account, users: &[&str], feedback: &Feedback) -> Markup {

@@ -94,7 +94,7 @@ impl Fetch {
     /// Takes items of the data. Returns whether the literal at their end is the message.
     pub(super) fn items(&mut self, mut items: Items<'_>, out: &mut Vec<u8>) -> bool {
         for (name, value) in items.by_ref() {
-            let is_wanted = self.wants(name);
+            let is_wanted = self.accepts(name);
             match value {
                 Value::Number(uid) if name.eq_ignore_ascii_case(b"UID") => self.uid_told = Some(uid),
                 Value::Literal(octets) if is_wanted => {
@@ -117,14 +117,14 @@ impl Fetch {
         false
     }
 
-    /// Whether an item is the message that was asked for, as far as that is known.
-    fn wants(&mut self, name: &[u8]) -> bool {
+    /// Whether an item is the message that was asked for, as far as that is known. All of it may come where a part was asked for:
+    /// then the rest is not asked for.
+    fn accepts(&mut self, name: &[u8]) -> bool {
         if self.brought.is_some() || self.uid_told.is_some_and(|uid| uid != u64::from(self.uid)) {
             return false;
         }
         let is_whole = name.eq_ignore_ascii_case(b"BODY[]");
         if is_whole && self.offset == 0 {
-            // The server gives all of it, whatever part was asked for.
             self.asked = None;
         }
         match self.asked {
