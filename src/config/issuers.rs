@@ -108,6 +108,7 @@ pub(crate) fn known_names<'n>() -> impl Iterator<Item = &'n str> {
 }
 
 /// The names that are known with the settings: those without a table first.
+#[cfg(feature = "web")]
 pub(crate) fn names(settings: &Settings) -> Vec<&str> {
     let own = settings.issuers.iter().map(|issuer| issuer.name.as_str());
     known_names().chain(own.filter(|name| known(name).is_none())).collect()
