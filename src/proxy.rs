@@ -198,18 +198,17 @@ impl Engine {
     }
 
     /// Changes what is remembered about a server.
-    pub fn learn(&self, server: &Server, change: impl FnOnce(&mut ServerCache)) {
+    pub fn learn<T>(&self, server: &Server, change: impl FnOnce(&mut ServerCache) -> T) -> T {
         let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
-        change(learned.entry(server.id()).or_default());
+        change(learned.entry(server.id()).or_default())
     }
 
     /// A server that offers PIPELINING has left unanswered what came to it together.
     fn note_tripped(&self, account: &Account, server: &Server) {
-        let mut news = None;
-        self.learn(server, |learned| {
-            news = learned.tripping.note(now());
+        let news = self.learn(server, |learned| {
             // With them, USER and PASS would leave together.
             learned.pop3 = None;
+            learned.tripping.note(now())
         });
         let Some(lifetime) = news else { return };
         self.events.publish(Event::Warning(format!(

@@ -382,14 +382,7 @@ async fn pass<F: PopFilter>(
     // However it ended, ostler never says QUIT by itself: QUIT commits the deletions (RFC 1939, section 6), and that is
     // the client's to say.
     if let Some(failure) = ended.server_failure(&at, waiting, limits) {
-        let said = bye.filter(|_| matches!(ended, Ended::ServerGone) && waiting != Waiting::Deletion);
-        let failure = match (said, failure) {
-            (Some(said), _) => Failure::ServiceRefused { at: at.clone(), said },
-            (None, Failure::TimedOut { at, after, .. }) if waiting == Waiting::Deletion => {
-                Failure::TimedOut { at, waiting, after }
-            }
-            (None, failure) => failure,
-        };
+        let failure = judge(failure, waiting, bye);
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
         drop(turn);
         session.report(Some(account), &failure);
@@ -413,6 +406,18 @@ async fn pass<F: PopFilter>(
         // The client first: it may wait for the end of the connection.
         client.close().await;
         let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
+    }
+}
+
+/// What has failed, by what was waited for, and by what the provider has said before it hung up. Whether it has deleted what it
+/// was to delete matters more than its words.
+fn judge(failure: Failure, waiting: Waiting, bye: Option<String>) -> Failure {
+    match (failure, bye) {
+        (Failure::TimedOut { at, after, .. }, _) if waiting == Waiting::Deletion => {
+            Failure::TimedOut { at, waiting, after }
+        }
+        (Failure::Lost { at, .. }, Some(said)) if waiting != Waiting::Deletion => Failure::ServiceRefused { at, said },
+        (failure, _) => failure,
     }
 }
 

@@ -390,14 +390,14 @@ pub(crate) fn note_refusal(engine: &Engine, account: &Account, server: &Server, 
     if may_be_the_password {
         engine.vault.drop_cached(account, server);
     }
-    let was_together = engine.learned(server).pop3.is_some_and(|known| known.pipelining);
+    let known = engine.learn(server, |learned| {
+        // It is not certain any more that this is the way in which the server takes the right password.
+        learned.way = learned.way.filter(|_| !may_be_the_password);
+        // The capabilities remembered from the last sign-in may be what went wrong.
+        learned.pop3.take()
+    });
+    let was_together = known.is_some_and(|known| known.pipelining);
     if was_together && matches!(failure, Failure::TimedOut { waiting: Waiting::SignIn, .. }) {
         engine.note_tripped(account, server);
     }
-    engine.learn(server, |learned| {
-        // The capabilities remembered from the last sign-in may be what went wrong.
-        learned.pop3 = None;
-        // Nor is it certain any more that this is the way in which the server takes the right password.
-        learned.way = learned.way.filter(|_| !may_be_the_password);
-    });
 }

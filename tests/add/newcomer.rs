@@ -6,15 +6,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::seeds::answer_add;
-use crate::support::beginner::{Beginner, LIMIT, readme};
-use crate::support::dovecot::Dovecot;
-use crate::support::postfix::Postfix;
+use crate::support::beginner::{ANN, Beginner, LIMIT, provider, readme};
 use crate::support::process::{command, run, said};
 use crate::support::terminal::Terminal;
 use crate::support::unique;
 use crate::support::world::World;
-
-const ANN: &str = "ann@posteo.de";
 
 /// What of a terminal's screen is read: steps that are ticked and lines of the log are watched as they pass.
 fn told(screen: &str) -> String {
@@ -82,11 +78,7 @@ fn commands(section: &str) -> Vec<String> {
 fn from_the_installed_package_to_the_first_message_takes_less_than_three_minutes() {
     let world = World::builder().host("posteo.de", "127.0.0.2").start();
     let word = unique("pw");
-    let cert = world.ca().named(&["posteo.de"]);
-    let dovecot =
-        Dovecot::builder().user(ANN, &word).cert(cert.clone()).inside(&world, "127.0.0.2", [110, 995]).start();
-    let _postfix = Postfix::builder().cert(cert).sasl(&dovecot).inside(&world, "127.0.0.2", [25, 587, 465]).start();
-    dovecot.deliver(ANN, b"Subject: welcome\r\n\r\nThe first message.\r\n");
+    let _servers = provider(&world, &word, b"Subject: welcome\r\n\r\nThe first message.\r\n");
     let computer = Computer::new(world);
     let mut terminal = computer.terminal();
 

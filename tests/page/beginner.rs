@@ -6,15 +6,12 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::chromium::{Chromium, TAB};
-use crate::support::beginner::{Beginner, LIMIT, readme};
-use crate::support::dovecot::Dovecot;
+use crate::support::beginner::{ANN, Beginner, LIMIT, provider, readme};
 use crate::support::keyring::Keyring;
-use crate::support::postfix::Postfix;
 use crate::support::world::World;
 use crate::support::{client, mail, require, unique, wait_for};
 use crate::{home, link};
 
-const ANN: &str = "ann@posteo.de";
 /// A window of a small old screen, less what the browser has around the page.
 const WINDOW: (u32, u32) = (1024, 620);
 
@@ -38,11 +35,7 @@ fn the_first_run_on_the_page_takes_a_beginner_less_than_three_minutes() {
     require!("dovecot", "postfix", "keyring", "world", "chromium", "chromedriver");
     let world = World::builder().host("posteo.de", "127.0.0.2").start();
     let word = unique("pw");
-    let cert = world.ca().named(&["posteo.de"]);
-    let dovecot =
-        Dovecot::builder().user(ANN, &word).cert(cert.clone()).inside(&world, "127.0.0.2", [110, 995]).start();
-    let _postfix = Postfix::builder().cert(cert).sasl(&dovecot).inside(&world, "127.0.0.2", [25, 587, 465]).start();
-    dovecot.deliver(ANN, &mail::tricky("hello"));
+    let _servers = provider(&world, &word, &mail::tricky("hello"));
     let keyring = Keyring::start();
     let ostler = home(world.ca(), &[]).with_keyring(&keyring).inside(&world).run();
     let link = link(&ostler.home);

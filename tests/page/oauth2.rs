@@ -4,6 +4,7 @@
 use crate::chromium::{Chromium, ENTER};
 use crate::http::Browser;
 use crate::support::ca::TestCa;
+use crate::support::dovecot::Dovecot;
 use crate::support::issuer::Issuer;
 use crate::support::keyring::Keyring;
 use crate::support::ostler::Home;
@@ -27,16 +28,29 @@ fn sign_in(chromium: &Chromium, address: &str) {
     assert!(shown.contains("127.0.0.1"), "{shown}");
 }
 
+/// Servers that take the company's tokens only.
+fn servers(ca: &TestCa, issuer: &Issuer) -> (Dovecot, Postfix) {
+    let cert = ca.localhost();
+    let dovecot = issuer.dovecot().user(ANN, "no-password-is-taken").cert(cert.clone()).start();
+    let postfix = Postfix::builder().cert(cert).sasl(&dovecot).start();
+    (dovecot, postfix)
+}
+
+/// A list of providers with one that takes this company's tokens only: its server for fetching, and for sending.
+fn quiet_mail(pop3: u16, smtp: u16, smtp_security: &str) -> String {
+    format!(
+        "schema = 1\n[provider.quiet]\nname = \"Quiet Mail\"\ndomains = [\"example.net\"]\nauth = [\"oauth2:test\"]\n\
+         pop = \"yes\"\npop3 = [{{ host = \"localhost\", port = {pop3}, security = \"tls\" }}]\n\
+         smtp = [{{ host = \"localhost\", port = {smtp}, security = \"{smtp_security}\" }}]\n\
+         source = [\"a test\"]\nchecked = 2026-11-29\nconfidence = \"high\"\n"
+    )
+}
+
 /// A home that knows the issuer, and a provider at these ports that takes its tokens only.
 fn home_at(ca: &TestCa, issuer: &Issuer, keyring: &Keyring, pop3: u16, smtp: u16) -> Home {
     let home = home(ca, &[]).with_keyring(keyring);
     home.write_settings(&(home.settings() + &issuer.settings("")));
-    home.write_providers(&format!(
-        "schema = 1\n[provider.quiet]\nname = \"Quiet Mail\"\ndomains = [\"example.net\"]\nauth = [\"oauth2:test\"]\n\
-         pop = \"yes\"\npop3 = [{{ host = \"localhost\", port = {pop3}, security = \"tls\" }}]\n\
-         smtp = [{{ host = \"localhost\", port = {smtp}, security = \"starttls\" }}]\n\
-         source = [\"a test\"]\nchecked = 2026-11-29\nconfidence = \"high\"\n"
-    ));
+    home.write_providers(&quiet_mail(pop3, smtp, "starttls"));
     home
 }
 
@@ -75,9 +89,7 @@ fn a_company_of_the_users_own_is_chosen_in_the_form() {
     require!("dovecot", "postfix", "keyring", "issuer");
     let ca = TestCa::new();
     let issuer = Issuer::builder().start(&ca);
-    let cert = ca.localhost();
-    let dovecot = issuer.dovecot().user(ANN, "no-password-is-taken").cert(cert.clone()).start();
-    let postfix = Postfix::builder().cert(cert).sasl(&dovecot).start();
+    let (dovecot, postfix) = servers(&ca, &issuer);
     let keyring = Keyring::start();
     let home = home(&ca, &[]).with_keyring(&keyring);
     let mut ostler = home.run();
@@ -89,12 +101,7 @@ fn a_company_of_the_users_own_is_chosen_in_the_form() {
         form.with("ca", &ostler.home.ca_file().display().to_string())
     };
     // A provider of which only the name of its company is known.
-    ostler.home.write_providers(
-        "schema = 1\n[provider.quiet]\nname = \"Quiet Mail\"\ndomains = [\"example.net\"]\nauth = [\"oauth2:test\"]\n\
-         pop = \"yes\"\npop3 = [{ host = \"localhost\", port = 995, security = \"tls\" }]\n\
-         smtp = [{ host = \"localhost\", port = 465, security = \"tls\" }]\n\
-         source = [\"a test\"]\nchecked = 2026-11-30\nconfidence = \"high\"\n",
-    );
+    ostler.home.write_providers(&quiet_mail(995, 465, "tls"));
     let unknown = form(&mut browser).with("pop3", "").with("smtp", "");
     browser.send(&unknown);
     let failed = browser.stay_until("which ostler does not know");
@@ -138,9 +145,7 @@ fn an_account_at_a_company_that_takes_no_password_is_added_and_signed_in_again()
     require!("dovecot", "postfix", "keyring", "issuer", "chromium", "chromedriver");
     let ca = TestCa::new();
     let issuer = Issuer::builder().start(&ca);
-    let cert = ca.localhost();
-    let dovecot = issuer.dovecot().user(ANN, "no-password-is-taken").cert(cert.clone()).start();
-    let postfix = Postfix::builder().cert(cert).sasl(&dovecot).start();
+    let (dovecot, postfix) = servers(&ca, &issuer);
     let keyring = Keyring::start();
     let ostler = home_at(&ca, &issuer, &keyring, dovecot.pop3s, postfix.submission).run();
     let chromium = Chromium::trusting_anybody();

@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+use crate::support::dovecot::Dovecot;
+use crate::support::postfix::Postfix;
+use crate::support::world::World;
+
+/// The beginner's address.
+pub const ANN: &str = "ann@posteo.de";
+
 /// The longest from the installed package to the first fetched message.
 pub const LIMIT: Duration = Duration::from_secs(180);
 /// Somebody who looks for each key.
@@ -55,6 +62,16 @@ impl Beginner {
             minutes(waited)
         )
     }
+}
+
+/// The servers of the beginner's provider, in a world where its name leads to 127.0.0.2, with a message in the mailbox.
+pub fn provider(world: &World, password: &str, message: &[u8]) -> (Dovecot, Postfix) {
+    let cert = world.ca().named(&["posteo.de"]);
+    let dovecot = Dovecot::builder().user(ANN, password).cert(cert.clone());
+    let dovecot = dovecot.inside(world, "127.0.0.2", [110, 995]).start();
+    let postfix = Postfix::builder().cert(cert).sasl(&dovecot).inside(world, "127.0.0.2", [25, 587, 465]).start();
+    dovecot.deliver(ANN, message);
+    (dovecot, postfix)
 }
 
 /// The section of README about the first account.

@@ -252,6 +252,7 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
     };
     let first =
         mistakes.first().map_or(if round == Round::SameServers { "password" } else { "address" }, |(field, _)| field);
+    let begins = |name: &str| !again && first == name;
     let others = if again { known } else { "Your password at the other company, not the one above." };
     let any = |names: &[&str]| names.iter().any(|name| wrong(name).is_some());
     html! {
@@ -264,8 +265,8 @@ pub(super) fn render_form(shared: &Shared, action: &str, fields: &Fields, mistak
                     @if !again { p { "Type the passwords again too: ostler never sends them back to this page." } }
                 }
             }
-            (input("address", "Your mail address", "text", &fields.address, "Such as ann@example.net", wrong("address"), !again && first == "address"))
-            (input("password", "Your password", "password", "", own, wrong("password"), !again && first == "password"))
+            (input("address", "Your mail address", "text", &fields.address, "Such as ann@example.net", wrong("address"), begins("address")))
+            (input("password", "Your password", "password", "", own, wrong("password"), begins("password")))
             @if again {
                 input type="hidden" name="client" value=(fields.client);
                 @if fields.readable { input type="hidden" name="readable" value="on"; }

@@ -95,7 +95,7 @@ fn render_doors(shared: &Shared, status: &Value) -> Markup {
 }
 
 fn render_resume(shared: &Shared) -> Markup {
-    html! { (button(shared, "/resume", "Serve mail programs again")) }
+    button(shared, "/resume", "Serve mail programs again")
 }
 
 fn render_pause(shared: &Shared, status: &Value) -> Markup {

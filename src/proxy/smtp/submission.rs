@@ -444,8 +444,8 @@ impl ProviderSide {
         let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, &account, server, failure))?;
         let mut offered = ready.offered;
         offered.chunking &= server.chunking;
-        offered.pipelining &= !engine.learned(server).trips_over_pipelining();
         engine.learn(server, |learned| {
+            offered.pipelining &= !learned.trips_over_pipelining();
             learned.size = offered.size.flatten();
             learned.way = ready.way;
         });

@@ -16,37 +16,35 @@ pub(super) fn advice(failure: &Failure) -> String {
 
 /// What sets a password or a token that is not in the keyring: neither `ostler password` nor `ostler sign-in` does.
 pub(super) fn with_place_of_password(advice: &str, from: PasswordFrom) -> String {
-    let (to_do, in_sentence, with_token) = match from {
+    let put_into = |place: &str| {
+        ["put it", "the right one belongs", "put another token"]
+            .map(|what| format!("{what} in the {place} that the settings name"))
+    };
+    let [to_do, in_sentence, with_token] = match from {
         PasswordFrom::Keyring => return advice.to_owned(),
-        PasswordFrom::MailProgram => (
+        PasswordFrom::MailProgram => [
             "type it in the mail program",
             "the mail program has to give the right one",
             "type another token in the mail program",
-        ),
-        PasswordFrom::Command => (
+        ]
+        .map(str::to_owned),
+        PasswordFrom::Command => [
             "have the command in the settings print it",
             "the command in the settings has to print the right one",
             "have the command in the settings print another token",
-        ),
-        PasswordFrom::File => (
-            "put it in the file that the settings name",
-            "the right one belongs in the file that the settings name",
-            "put another token in the file that the settings name",
-        ),
-        PasswordFrom::Variable => (
-            "put it in the variable that the settings name",
-            "the right one belongs in the variable that the settings name",
-            "put another token in the variable that the settings name",
-        ),
+        ]
+        .map(str::to_owned),
+        PasswordFrom::File => put_into("file"),
+        PasswordFrom::Variable => put_into("variable"),
     };
     let advice = advice.replace("ostler password --check tries that, or ", "");
-    let advice = advice.replace("sign in again: ostler sign-in", with_token);
+    let advice = advice.replace("sign in again: ostler sign-in", &with_token);
     let advice = ["ostler password sets a new one", "ostler password sets another"]
         .iter()
-        .fold(advice, |advice, sentence| advice.replace(sentence, in_sentence));
+        .fold(advice, |advice, sentence| advice.replace(sentence, &in_sentence));
     ["ostler password NAME --check", "ostler password NAME", "ostler password"]
         .iter()
-        .fold(advice, |advice, command| advice.replace(command, to_do))
+        .fold(advice, |advice, command| advice.replace(command, &to_do))
 }
 
 fn advice_of_kind(failure: &Failure) -> String {

@@ -94,15 +94,15 @@ impl Fetch {
     /// Takes items of the data. Returns whether the literal at their end is the message.
     pub(super) fn items(&mut self, mut items: Items<'_>, out: &mut Vec<u8>) -> bool {
         for (name, value) in items.by_ref() {
-            let is_wanted = self.accepts(name);
+            let is_wanted = self.wants(name);
             match value {
                 Value::Number(uid) if name.eq_ignore_ascii_case(b"UID") => self.uid_told = Some(uid),
                 Value::Literal(octets) if is_wanted => {
-                    self.begin(octets, out);
+                    self.begin(name, octets, out);
                     return true;
                 }
                 Value::Quoted(text) if is_wanted => {
-                    self.begin(text.len() as u64, out);
+                    self.begin(name, text.len() as u64, out);
                     self.text(&text, out);
                 }
                 Value::Nil if is_wanted => {
@@ -117,23 +117,24 @@ impl Fetch {
         false
     }
 
-    /// Whether an item is the message that was asked for, as far as that is known. All of it may come where a part was asked for:
-    /// then the rest is not asked for.
-    fn accepts(&mut self, name: &[u8]) -> bool {
+    /// Whether an item is the message that was asked for, as far as that is known. All of it may come where its first part was asked
+    /// for.
+    fn wants(&self, name: &[u8]) -> bool {
         if self.brought.is_some() || self.uid_told.is_some_and(|uid| uid != u64::from(self.uid)) {
             return false;
         }
-        let is_whole = name.eq_ignore_ascii_case(b"BODY[]");
-        if is_whole && self.offset == 0 {
-            self.asked = None;
-        }
+        let is_whole = is_all(name);
         match self.asked {
-            None => is_whole,
-            Some(_) => name.eq_ignore_ascii_case(format!("BODY[]<{}>", self.offset).as_bytes()),
+            Some(_) if !is_whole || self.offset > 0 => {
+                name.eq_ignore_ascii_case(format!("BODY[]<{}>", self.offset).as_bytes())
+            }
+            _ => is_whole,
         }
     }
 
-    fn begin(&mut self, octets: u64, out: &mut Vec<u8>) {
+    fn begin(&mut self, name: &[u8], octets: u64, out: &mut Vec<u8>) {
+        // With all of it here, no other part is asked for.
+        self.asked = self.asked.filter(|_| !is_all(name));
         self.brought = Some(octets);
         if !self.has_begun {
             self.has_begun = true;
@@ -183,4 +184,9 @@ impl Fetch {
             }
         }
     }
+}
+
+/// Whether this names all of a message.
+fn is_all(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"BODY[]")
 }
