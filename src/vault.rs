@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::os::turn::{self, Turn};
 use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server, SignIn};
 use ostler_mail::secret::Secret;
@@ -62,7 +63,8 @@ struct Inner {
     cache: Cache,
     /// Its keyring is made up, for a trial or the demo.
     is_made_up: bool,
-    /// Held while a local password is made, so that two clients at once do not make two.
+    /// Held while a local password is made, so that two clients at once do not make two. Against other processes there is
+    /// [`Vault::wait_to_make`].
     local_password_lock: tokio::sync::Mutex<()>,
 }
 
@@ -187,7 +189,8 @@ impl Vault {
             other => return other,
         }
         let _guard = self.0.local_password_lock.lock().await;
-        // Another client may have made it while this one waited for the lock.
+        let _turn = self.wait_to_make(account).await;
+        // Another client, or `ostler add` beside the running ostler, may have made it while this one waited.
         match self.read(account, source, &entry).await {
             // The limit of a read, because a mail program waits.
             Err(VaultError::NoEntry { .. }) => self.write(account, &entry, new_password(account)?, READ_TIMEOUT).await,
@@ -200,7 +203,17 @@ impl Vault {
         let source = account.local_password.as_ref().unwrap_or(&SecretSource::Keyring);
         require_keyring(account, source, Kind::Local)?;
         let _guard = self.0.local_password_lock.lock().await;
+        let _turn = self.wait_to_make(account).await;
         self.write(account, &local_entry_of(account), new_password(account)?, WRITE_TIMEOUT).await
+    }
+
+    /// Waits until no other process makes a local password for the account. Otherwise the one that `ostler add` shows may be
+    /// replaced by one that the running ostler has made at the same moment.
+    async fn wait_to_make(&self, account: &Account) -> Option<Turn> {
+        if self.is_made_up() {
+            return None;
+        }
+        turn::wait_for(&format!("local password of {}", account.name), READ_TIMEOUT).await
     }
 
     /// Stores a secret for `server` in the keyring, in place of an older one.

@@ -3,11 +3,16 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio::time::{Instant, sleep};
 
 use super::local;
 use ostler_mail::wire::hex;
+
+/// How often to look whether the process that has the turn is done.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Held as long as this exists, and until the process ends, however it ends.
 #[derive(Debug)]
@@ -19,6 +24,20 @@ pub(crate) fn take(what: &str) -> io::Result<Option<Turn>> {
     let mut name = hex(&Sha256::digest(what.as_bytes()));
     name.truncate(16);
     Ok(local::lock(&folder()?.join(format!("{name}.turn")))?.map(Turn))
+}
+
+/// Waits at most `limit` until no other process has the turn for `what`. `None`: one still has it, or there is no lock to be had,
+/// which stops nobody.
+pub(crate) async fn wait_for(what: &str, limit: Duration) -> Option<Turn> {
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline {
+        match take(what) {
+            Ok(Some(turn)) => return Some(turn),
+            Ok(None) => sleep(POLL_INTERVAL).await,
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// The first of the user's private folders: every process that can use it finds it first.

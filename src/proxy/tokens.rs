@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use crate::events::Events;
@@ -37,8 +37,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ANSWER_OCTETS: usize = 1024 * 1024;
 /// How long to wait for another process that renews the same tokens: a whole request, and the keyring.
 const TURN_TIMEOUT: Duration = Duration::from_secs(45);
-/// How often to look whether that process is done.
-const TURN_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Why tokens may not be used with the settings as they are.
 const MADE_FOR_OTHERS: &str = "the settings name another server, registration or company than at the last sign-in";
@@ -194,7 +192,7 @@ impl TokenKeeper {
 
     /// Stores the tokens of a new sign-in.
     pub(crate) async fn keep(&self, account: &Account, tokens: &Tokens) -> Result<(), VaultError> {
-        let _turn = take_turn(account).await;
+        let _turn = wait_for_turn(account).await;
         self.vault.store_tokens(account, tokens.to_bytes()).await?;
         self.forget(account).await;
         Ok(())
@@ -202,7 +200,7 @@ impl TokenKeeper {
 
     /// Takes the tokens out of the keyring, and gives them back to be revoked.
     pub(crate) async fn take_out(&self, account: &Account) -> Result<Option<Tokens>, VaultError> {
-        let _turn = take_turn(account).await;
+        let _turn = wait_for_turn(account).await;
         let stored = self.stored(account).await?;
         self.vault.forget_tokens(account).await?;
         self.forget(account).await;
@@ -310,18 +308,9 @@ pub(crate) fn registration_guide(issuer: &str) -> Option<&'static str> {
     }
 }
 
-/// Waits until no other process works on the tokens of the account. A lock that cannot be had at all stops nobody.
-async fn take_turn(account: &Account) -> Option<Turn> {
-    let what = format!("tokens of {}", account.name);
-    let deadline = Instant::now() + TURN_TIMEOUT;
-    while Instant::now() < deadline {
-        match turn::take(&what) {
-            Ok(Some(turn)) => return Some(turn),
-            Ok(None) => sleep(TURN_POLL_INTERVAL).await,
-            Err(_) => return None,
-        }
-    }
-    None
+/// Waits until no other process works on the tokens of the account.
+async fn wait_for_turn(account: &Account) -> Option<Turn> {
+    turn::wait_for(&format!("tokens of {}", account.name), TURN_TIMEOUT).await
 }
 
 /// One session's wish for tokens.
@@ -342,7 +331,7 @@ impl Renewal<'_> {
         if let Some((_, trouble)) = kept.failed.as_ref().filter(|(when, _)| *when >= began) {
             return Err(trouble.clone());
         }
-        let _turn = take_turn(self.account).await;
+        let _turn = wait_for_turn(self.account).await;
         let tokens = self.read(kept, &binding).await?;
         if self.is_good(&tokens, os::unix_now()) {
             return Ok(tokens);

@@ -1,6 +1,6 @@
 //! The vault over a keyring in memory; the real ones are in `tests/vault.rs`.
 
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 
 use super::*;
 use ostler_mail::account::{
@@ -130,6 +130,39 @@ async fn a_local_password_is_made_once_and_replaced_only_when_asked() {
     let new = vault.new_local_password(&home).await.unwrap();
     assert_ne!(new.expose(), first.expose());
     assert_eq!(vault.local_password(&home).await.unwrap().expose(), new.expose());
+}
+
+/// `ostler add` showed a password that the running ostler refused: both had made one when the settings changed.
+#[tokio::test]
+async fn two_processes_make_one_local_password_between_them() {
+    /// Long enough for the other process to look, if it does not wait for its turn.
+    const SLOW_WRITE: Duration = Duration::from_millis(300);
+    let (entries, looks) = (Entries::default(), Arc::new((Mutex::new(0), Condvar::new())));
+    let process = || {
+        let (entries, looks) = (Arc::clone(&entries), Arc::clone(&looks));
+        let serve = move |request: &Request| {
+            let (count, looked) = &*looks;
+            match request {
+                Request::Read { entry } => {
+                    let found = entries.lock().unwrap().get(entry).cloned().map(Zeroizing::new);
+                    *count.lock().unwrap() += 1;
+                    looked.notify_all();
+                    found.ok_or(Trouble::NoEntry)
+                }
+                Request::Write { entry, secret } => {
+                    // Each process looks twice before it writes.
+                    drop(looked.wait_timeout_while(count.lock().unwrap(), SLOW_WRITE, |count| *count < 4));
+                    entries.lock().unwrap().insert(entry.clone(), secret.to_vec());
+                    Ok(Zeroizing::default())
+                }
+                Request::Forget { .. } => Err(Trouble::NoEntry),
+            }
+        };
+        Vault::over(Worker::new(Arc::new(serve)), false)
+    };
+    let (running, add, account) = (process(), process(), account("two processes"));
+    let (here, there) = tokio::join!(running.local_password(&account), add.local_password(&account));
+    assert_eq!(here.unwrap().expose(), there.unwrap().expose());
 }
 
 #[test]
