@@ -48,7 +48,9 @@ pub(crate) use change::{Change, Changed, change_keys, move_server, remove_regist
 pub(crate) use change_charset::change_charset;
 pub(crate) use edit::EditError;
 pub use edit::remove_account;
-pub(crate) use file::{LoadError, NotEdited, default_path, edit_file, load, state_folder, write_atomically};
+pub(crate) use file::{
+    LoadError, NotEdited, default_path, edit_file, load, state_folder, text_to_edit, turn_name, write_atomically,
+};
 #[cfg(feature = "web")]
 pub(crate) use move_door::move_door;
 #[cfg(feature = "web")]

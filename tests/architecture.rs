@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// all of them, is everybody's.
 const PROGRAM: [(&str, &[&str]); 13] = [
     ("os", &[]),
-    ("config", &[]),
+    ("config", &["os"]),
     ("vault", &["os"]),
     ("events", &["config", "os"]),
     ("proxy", &["events", "os", "vault"]),

@@ -5,9 +5,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use super::{EditError, Mistakes, Parsed, Remark, parse, parse_with};
 use crate::config::presets::Presets;
+use crate::os::instance::resolve_path;
+use crate::os::turn;
+
+/// How long an edit waits for another one. An edit takes milliseconds.
+const EDIT_TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest settings file that is read. A thousand accounts take about a tenth of it.
 const MAX_FILE_OCTETS: u64 = 1024 * 1024;
@@ -177,15 +183,26 @@ pub(crate) enum NotEdited {
     Unwritable(io::Error),
 }
 
-/// Edits a settings file. A file that does not exist counts as empty, as it does for [`load`].
+/// Edits a settings file, one process and one thread at a time: otherwise two edits at the same moment would undo each other. A
+/// file that does not exist counts as empty, as it does for [`load`].
 pub(crate) fn edit_file(path: &Path, edit: impl FnOnce(&str) -> Result<String, EditError>) -> Result<(), NotEdited> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(NotEdited::Unreadable(error)),
-    };
+    let _turn = turn::wait_blocking(&format!("edit {}", turn_name(path)), EDIT_TURN_TIMEOUT);
+    let text = text_to_edit(path).map_err(NotEdited::Unreadable)?;
     let text = edit(&text).map_err(NotEdited::Refused)?;
     write_atomically(path, &text).map_err(NotEdited::Unwritable)
+}
+
+/// The text of a settings file to be edited; a file that does not exist counts as empty.
+pub(crate) fn text_to_edit(path: &Path) -> io::Result<String> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        other => other,
+    }
+}
+
+/// The settings file in the name of a turn: the same whichever way the path is spelt.
+pub(crate) fn turn_name(path: &Path) -> String {
+    resolve_path(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 /// Replaces a settings file as a whole: every reader, even after a power cut, finds either the old text or the new one.
@@ -323,6 +340,19 @@ mod tests {
         write_atomically(&file, "two").unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "two");
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    /// Two `ostler add` at the same moment saved one account.
+    #[test]
+    fn edits_at_the_same_moment_do_not_undo_each_other() {
+        let folder = folder();
+        let file = folder.path().join("ostler.toml");
+        std::thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| edit_file(&file, |text| Ok(format!("{text}#\n"))).unwrap());
+            }
+        });
+        assert_eq!(fs::read_to_string(&file).unwrap(), "#\n".repeat(20));
     }
 
     #[cfg(unix)]

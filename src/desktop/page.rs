@@ -61,8 +61,6 @@ struct Shared {
     /// Asks the running ostler to read its settings again.
     reload: Box<dyn Fn() + Send + Sync>,
     jobs: Jobs,
-    /// Held while the settings file is read and written, so that two forms at once do not undo each other.
-    editing: Mutex<()>,
     /// When a load balancer asked last how ostler is.
     balancer_asked: Mutex<Option<Instant>>,
 }
@@ -88,7 +86,6 @@ impl Shared {
         let trouble = |what: &str, error: std::io::Error| {
             format!("{start}{file} cannot be {what}: {error}. Correct that, then try again.")
         };
-        let _alone = self.editing.lock().unwrap_or_else(PoisonError::into_inner);
         config::edit_file(&self.file, edit).map_err(|error| match error {
             NotEdited::Unreadable(error) => trouble("read", error),
             NotEdited::Unwritable(error) => trouble("written", error),
@@ -151,7 +148,6 @@ impl Page {
             open_at: Mutex::new(None),
             reload: Box::new(reload),
             jobs: Jobs::default(),
-            editing: Mutex::default(),
             balancer_asked: Mutex::default(),
         };
         Some(Self { shared: Arc::new(shared), listening: None })

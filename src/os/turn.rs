@@ -3,16 +3,15 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use tokio::time::{Instant, sleep};
 
 use super::local;
 use ostler_mail::wire::hex;
 
 /// How often to look whether the process that has the turn is done.
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Held as long as this exists, and until the process ends, however it ends.
 #[derive(Debug)]
@@ -30,14 +29,23 @@ pub(crate) fn take(what: &str) -> io::Result<Option<Turn>> {
 /// which stops nobody.
 pub(crate) async fn wait_for(what: &str, limit: Duration) -> Option<Turn> {
     let deadline = Instant::now() + limit;
-    while Instant::now() < deadline {
+    loop {
         match take(what) {
-            Ok(Some(turn)) => return Some(turn),
-            Ok(None) => sleep(POLL_INTERVAL).await,
-            Err(_) => return None,
+            Ok(None) if Instant::now() < deadline => tokio::time::sleep(POLL_INTERVAL).await,
+            taken => return taken.ok().flatten(),
         }
     }
-    None
+}
+
+/// As [`wait_for`], for what takes milliseconds and is no task.
+pub(crate) fn wait_blocking(what: &str, limit: Duration) -> Option<Turn> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match take(what) {
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
+            taken => return taken.ok().flatten(),
+        }
+    }
 }
 
 /// The first of the user's private folders: every process that can use it finds it first.

@@ -1,12 +1,17 @@
 //! Saves an account: its passwords in the keyring, then the account in the settings file; both or neither.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Secrets;
 use crate::config::presets::Presets;
-use crate::config::{self, EditError, LoadError};
+use crate::config::{self, EditError, LoadError, NotEdited};
+use crate::os::turn;
 use crate::vault::{SecretStore, Vault, VaultError};
 use ostler_mail::account::{Account, Alias, Settings};
+
+/// How long to wait for another process that saves an account: as long as its user may look at the keyring's prompt.
+const KEEP_TURN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Why nothing was saved.
 #[derive(Debug, thiserror::Error)]
@@ -42,32 +47,35 @@ pub(crate) fn existing_sender<'a>(settings: &'a Settings, given: &str) -> Option
     settings.accounts.iter().find(is_it).map(AsRef::as_ref)
 }
 
-/// Saves an account. The file is read again for this, because the user may have changed it meanwhile.
+/// Saves an account. The file is read again for this, because the user may have changed it meanwhile. Who saves another one at
+/// the same time waits: to undo the passwords of an account that is there already would undo those of the first.
 pub(crate) async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> Result<(), KeepError> {
+    let _turn = turn::wait_for(&format!("add to {}", config::turn_name(file)), KEEP_TURN_TIMEOUT).await;
     let parsed = config::load(file).map_err(|error| KeepError::Settings(Box::new(error)))?;
     let presets = Presets::load(file).map_err(|error| KeepError::Settings(Box::new(error)))?;
     if let Some(known) = existing(&parsed.settings, &account.name, &account.address) {
         return Err(KeepError::Exists(known.name.clone()));
     }
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && parsed.is_missing => String::new(),
-        Err(source) => return Err(KeepError::Write { file: file.to_owned(), source }),
-    };
     // An account that lacks a server of its preset (it only fetches, say) would get that server back when the file is
     // read. Then it is saved without the preset.
     let without_preset = Account { provider: None, ..account.clone() };
-    let changed = config::add_account(&text, account, file, &presets)
-        .or_else(|_| config::add_account(&text, &without_preset, file, &presets))
-        .map_err(|source| KeepError::Edit { file: file.to_owned(), source })?;
+    let add = |text: &str| {
+        config::add_account(text, account, file, &presets)
+            .or_else(|_| config::add_account(text, &without_preset, file, &presets))
+    };
+    let not_kept = |why| match why {
+        NotEdited::Refused(source) => KeepError::Edit { file: file.to_owned(), source },
+        NotEdited::Unreadable(source) | NotEdited::Unwritable(source) => {
+            KeepError::Write { file: file.to_owned(), source }
+        }
+    };
+    // Before a password is stored: the user may be asked to unlock the keyring for it.
+    let text = config::text_to_edit(file).map_err(NotEdited::Unreadable).map_err(not_kept)?;
+    add(&text).map_err(NotEdited::Refused).map_err(not_kept)?;
     let vault = Vault::new().knowing(presets.app_passwords());
     // The keyring first: a running ostler sees the changed file at once, and a fetch may follow.
     let kept = store(&vault, account, secrets).await;
-    let written = match kept {
-        Ok(()) => config::write_atomically(file, &changed)
-            .map_err(|source| KeepError::Write { file: file.to_owned(), source }),
-        Err(error) => Err(KeepError::Keyring(error)),
-    };
+    let written = kept.map_err(KeepError::Keyring).and_then(|()| config::edit_file(file, add).map_err(not_kept));
     if written.is_err() && (!secrets.by_server(account).is_empty() || secrets.tokens.is_some()) {
         // Removes the passwords again. If that fails too, the first error is still the one to report.
         let _ = vault.forget_account(account).await;

@@ -230,3 +230,24 @@ fn what_cannot_be_meant_is_told_with_what_is_allowed() {
         assert!(said(&wrong).contains(hint), "{words:?}: {}", said(&wrong));
     }
 }
+
+/// Two at the same moment saved one account: each had read the settings before the other one wrote them.
+#[test]
+fn accounts_added_at_the_same_moment_are_all_there() {
+    let home = Home::new(&TestCa::new(), &[]);
+    let secret = home.path().join("secret");
+    private_file(&secret, "unused-password\n");
+    let addresses: Vec<_> = (0..6).map(|number| format!("ann{number}@example.org")).collect();
+    std::thread::scope(|scope| {
+        for address in &addresses {
+            let (home, secret) = (&home, secret.to_str().unwrap());
+            scope.spawn(move || {
+                let words = ["add", address, "--pop3", "tls://pop.example.org", "--fetch-only", "--no-check", "--yes"];
+                let added = home.ostler(&[&words[..], &["--password-file", secret]].concat(), "");
+                assert!(added.status.success(), "{}", said(&added));
+            });
+        }
+    });
+    let settings = home.settings();
+    assert!(addresses.iter().all(|address| settings.contains(address)), "{settings}");
+}
