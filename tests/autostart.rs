@@ -6,11 +6,10 @@
 
 mod support;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use support::process::{command, run};
+use support::process::{command, install_program, install_script, run};
 use support::{folder, require, wait_for};
 
 /// A user's folders, and a copy of the program in a folder of this name.
@@ -26,7 +25,7 @@ impl Person {
         std::fs::create_dir_all(program.parent().unwrap()).unwrap();
         let built = Path::new(env!("CARGO_BIN_EXE_ostler"));
         if std::fs::hard_link(built, &program).is_err() {
-            std::fs::copy(built, &program).unwrap();
+            install_program(built, &program);
         }
         Self { folder, program }
     }
@@ -155,8 +154,7 @@ fn a_desktop_starts_the_same_program_with_the_same_settings() {
         let told = person.folder.path().join("told");
         let script = format!("#!/bin/sh\nprintf '%s\\n' \"$0\" \"$@\" end > '{}'\n", told.display());
         std::fs::remove_file(&person.program).unwrap();
-        std::fs::write(&person.program, script).unwrap();
-        std::fs::set_permissions(&person.program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        install_script(&person.program, &script);
         let gio = support::find("gio").unwrap();
         let started = run(person.command(&gio, &["launch"]).arg(person.entry()), "");
         assert!(started.status.success(), "{name}: {started:?}\n{}", person.text());

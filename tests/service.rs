@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use support::dovecot::Dovecot;
-use support::process::{command, run, run_well, said};
+use support::process::{command, install_program, run, run_well, said};
 use support::world::World;
 use support::{folder, require, unique};
 
@@ -197,7 +197,7 @@ END
 fn only_the_administrator_sets_it_up_and_only_where_the_service_may_look() {
     let folder = folder();
     let program = folder.path().join("ostler");
-    std::fs::copy(env!("CARGO_BIN_EXE_ostler"), &program).unwrap();
+    install_program(env!("CARGO_BIN_EXE_ostler"), &program);
     let output = run(&mut command(&program, ["setup-service"]), "");
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let wanted = if support::is_root() { "/usr/local/bin/ostler" } else { "sudo ostler setup-service" };

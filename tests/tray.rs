@@ -15,7 +15,7 @@ use support::client::Client;
 use support::desktop::{Desktop, Icon, Notices};
 use support::keyring::Keyring;
 use support::ostler::{Account, Home, Server};
-use support::process::said;
+use support::process::{install_script, said};
 use support::running::{Hand, Run};
 use support::{require, wait_for};
 
@@ -116,8 +116,7 @@ fn the_menu_leads_to_the_settings_page() {
     home.write_settings(&home.settings().replace("page = false", &format!("page = {page}")));
     // In the place of the browser is a program that tells where it was led.
     let (browser, told) = (home.path().join("browser"), home.path().join("told"));
-    std::fs::write(&browser, format!("#!/bin/sh\nprintf '%s\\n' \"$1\" > '{}'\n", told.display())).unwrap();
-    std::fs::set_permissions(&browser, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    install_script(&browser, &format!("#!/bin/sh\nprintf '%s\\n' \"$1\" > '{}'\n", told.display()));
     let mut ostler = Run::of(home.command(&[]).env("BROWSER", &browser)).ready();
     let icon = desktop.wait_for_icon(ostler.id());
     assert!(icon.texts().contains(&"Settings...".to_owned()), "{:?}", icon.texts());

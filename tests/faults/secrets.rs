@@ -13,7 +13,7 @@ use crate::played_provider::{ANN, Rig};
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Server};
-use crate::support::process::{Process, anybodys_python, run, said};
+use crate::support::process::{Process, anybodys_python, install_program, run, said};
 use crate::support::provider::{Provider, Step, expect, say};
 use crate::support::running::Run;
 use crate::support::secrets::{Watch, form_of, heard, typed};
@@ -249,8 +249,7 @@ fn the_built_program_writes_no_core_and_shows_its_memory_to_nobody() {
     let place = folder();
     // Somebody who is not root, who owns the process and yet may not look into it.
     let program = place.path().join("ostler");
-    std::fs::copy(crate::support::ostler::program(), &program).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    install_program(crate::support::ostler::program(), &program);
     let home = place.path().join("home");
     std::fs::create_dir(&home).unwrap();
     let as_user = |words: &[&str]| {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 use super::ca::ServerCert;
-use super::process::{Process, command, run, said};
+use super::process::{Process, command, install_script, run, said};
 use super::world::{Inside, World};
 use super::{find, folder, free_port, give_away, id_of, is_root, mail_ids, on_free_ports, set_mode, wait_for, written};
 
@@ -160,8 +160,7 @@ impl Builder {
             script.push_str(&format!("printf '%s\\n' \"$IP\" >> {}\n", file.display()));
         }
         script.push_str("exec \"$@\"\n");
-        std::fs::write(home.join("after-login"), script).unwrap();
-        set_mode(home.join("after-login"), 0o755);
+        install_script(&home.join("after-login"), &script);
         set_mode(home.join("logins"), 0o666);
 
         let ssl = match &self.cert {

@@ -177,6 +177,18 @@ pub fn run_well(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
     output
 }
 
+/// Puts a copy of a program there. Another process writes it: what a test has open for writing is inherited, for a moment, by
+/// every process that another test starts meanwhile, and until that moment has passed the system refuses to execute the file
+/// ("Text file busy").
+pub fn install_program(from: impl AsRef<Path>, to: &Path) {
+    run_well(command("install", ["-m", "755"]).arg(from.as_ref()).arg(to), "");
+}
+
+/// As [`install_program`], for a script with this text.
+pub fn install_script(to: &Path, text: &str) {
+    run_well(command("install", ["-m", "755", "/dev/stdin"]).arg(to), text);
+}
+
 /// What a program said on stdout.
 pub fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
