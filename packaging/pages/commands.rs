@@ -37,13 +37,19 @@ pub(crate) fn chapter() -> String {
 fn section(command: &Command) -> String {
     let usage = command.clone().render_usage().to_string();
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
-    let mut out = format!("\n## ostler {}\n\n{}.\n\n", command.get_name(), about.trim_end_matches('.'));
+    let mut out = format!("\n## ostler {}\n\n{}\n\n", command.get_name(), in_sentences(&about));
     let _ = write!(out, "```text\n{}\n```\n", usage.trim_start_matches("Usage: ").trim());
     let own: Vec<&Arg> = own_arguments(command).collect();
     if !own.is_empty() {
         let _ = write!(out, "\n{}", table(own.into_iter()));
     }
     out
+}
+
+/// Each paragraph with a full stop. On a terminal the first one is a title and has none.
+fn in_sentences(paragraphs: &str) -> String {
+    let each = paragraphs.split("\n\n").map(|paragraph| format!("{}.", paragraph.trim_end_matches('.')));
+    each.collect::<Vec<_>>().join("\n\n")
 }
 
 /// The arguments that not every command has.

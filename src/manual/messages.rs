@@ -22,8 +22,11 @@ NAME stands for the account's name, as `ostler list` shows it.
 pub(super) fn chapter() -> String {
     let mut out =
         format!("# What messages mean\n\n{MADE}\n\n{HEAD}\n## By number\n\n| it shows | it means |\n|---|---|\n");
-    for (code, cause) in codes() {
-        let _ = writeln!(out, "| {code} | [{}](#{}) |", cause.means, anchor(&heading(cause)));
+    // Numbers in a row with one meaning share a line; each is written out, because people search the page for theirs.
+    for row in codes().chunk_by(|(_, one), (_, next)| std::ptr::eq(*one, *next)) {
+        let numbers: Vec<_> = row.iter().map(|(code, _)| *code).collect();
+        let cause = row[0].1;
+        let _ = writeln!(out, "| {} | [{}](#{}) |", numbers.join(", "), cause.means, anchor(&heading(cause)));
     }
     for cause in causes() {
         out.push_str(&entry(cause));

@@ -58,7 +58,8 @@ struct ImapDialogue {
 /// A provider's session, signed in for a client.
 struct SignedIn {
     account: Arc<Account>,
-    upstream: Upstream,
+    /// Boxed, because it is handed on, and a session would hold the memory of each place it has been in.
+    upstream: Box<Upstream>,
     capabilities: Vec<u8>,
     /// What the provider wants people to read.
     alerts: Alerts,
@@ -144,15 +145,15 @@ async fn connect(
     let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, account, server, failure))?;
     engine.learn(server, |learned| learned.way = ready.way);
     let imap::login::Ready { capabilities, alerts, .. } = ready;
+    let upstream = Box::new(upstream);
     Ok(SignedIn { account: Arc::clone(account), upstream, capabilities, alerts, _turn: turn })
 }
 
 /// The third act: passes what client and provider say until the session ends.
 async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedIn, mut filter: ImapFilter) {
-    let SignedIn { account, upstream, _turn, .. } = signed_in;
+    let SignedIn { account, mut upstream, _turn, .. } = signed_in;
     session.report_activity("signed in");
     session.report_sign_in();
-    let Upstream { mut conn, at, .. } = upstream;
     let timeouts = &session.settings.timeouts;
     // A search in a large mailbox takes longer than any answer of POP3 or SMTP.
     let limits = Limits {
@@ -161,7 +162,7 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         data: timeouts.data,
         agreed: RENEW_IDLE_AFTER,
     };
-    let ended = relay(client, &mut conn, &mut filter, limits, &mut session.stopping).await;
+    let ended = relay(client, &mut upstream.conn, &mut filter, limits, &mut session.stopping).await;
     let waiting = if filter.is_inside_answer() { Waiting::Message } else { Waiting::Answer };
     let (messages, octets) = filter.totals();
     session.engine.events.publish(Event::Fetched {
@@ -170,7 +171,7 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         octets,
         changes: Changes::default(),
     });
-    let last_words = match (&ended, ended.server_failure(&at, waiting, limits)) {
+    let last_words = match (&ended, ended.server_failure(&upstream.at, waiting, limits)) {
         // A client that leaves need not hear that the provider has left first, or says nothing.
         (Ended::ServerGone | Ended::TimedOut(..), Some(_)) if filter.leaving().is_some() => filter.farewell(),
         // It has said goodbye, and the client has read why.
@@ -195,5 +196,5 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
     } else {
         say_goodbye(client, &last_words).await;
     }
-    let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
+    let _ = timeout(CLOSE_TIMEOUT, upstream.conn.close()).await;
 }

@@ -58,8 +58,9 @@ pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
             if let Some(Maildrop::Imap(server, folder)) = account.maildrop() {
                 opened.left_marks = session.engine.left_marks.of(server, folder, validity);
             }
-            let mut filter = MaildropFilter::new(*opened, progress).reading(account.readable);
-            Box::pin(pass(session, client, upstream, open, &account, &mut filter)).await;
+            // Boxed, because it is twice the size of the other filter, and every session would hold that.
+            let mut filter = Box::new(MaildropFilter::new(*opened, progress).reading(account.readable));
+            Box::pin(pass(session, client, upstream, open, &account, filter.as_mut())).await;
             if let (Some(Maildrop::Imap(server, folder)), Some(uids)) = (account.maildrop(), filter.left_marks()) {
                 session.engine.left_marks.set(server, folder, validity, uids);
             }
@@ -185,7 +186,8 @@ fn gate_of(engine: &Engine, account: &Account, server: &Server) -> Option<Arc<Ga
 
 /// A provider's session, signed in for a client.
 struct SignedIn {
-    upstream: Upstream,
+    /// Boxed, because it is handed on, and a session would hold the memory of each place it has been in.
+    upstream: Box<Upstream>,
     ready: Ready,
     open: OpenSession,
 }
@@ -275,7 +277,7 @@ async fn finish(
     drop(turn);
     // Made here, because the client may be gone before it hears of the sign-in.
     let open = OpenSession { login: OpenLogin(gate), turn: at_imap };
-    Ok(SignedIn { upstream, ready, open })
+    Ok(SignedIn { upstream: Box::new(upstream), ready, open })
 }
 
 /// One of the connections that the account may have at an IMAP server, if one is free.
@@ -355,23 +357,22 @@ impl PopFilter for MaildropFilter {
 async fn pass<F: PopFilter>(
     session: &mut Session,
     client: &mut ClientConn,
-    upstream: Upstream,
+    mut upstream: Box<Upstream>,
     open: OpenSession,
     account: &Account,
     filter: &mut F,
 ) {
     session.report_activity("signed in");
     session.report_sign_in();
-    let Upstream { mut conn, at, .. } = upstream;
     let timeouts = &session.settings.timeouts;
     let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data, agreed: timeouts.idle };
-    let ended = relay(client, &mut conn, filter, limits, &mut session.stopping).await;
+    let ended = relay(client, &mut upstream.conn, filter, limits, &mut session.stopping).await;
     // The session counts as a login no longer; the gate's clock starts now. The connection is still one of those that the
     // account may have, until it is closed.
     let OpenSession { login, turn } = open;
     drop(login);
     for text in filter.take_alerts() {
-        warn!("[{}] {} says: {text}", session.id, at.host);
+        warn!("[{}] {} says: {text}", session.id, upstream.at.host);
     }
     if let Some(failure) = filter.take_failure() {
         session.report(Some(account), &failure);
@@ -381,16 +382,16 @@ async fn pass<F: PopFilter>(
     let filter = (*filter).as_ref();
     // However it ended, ostler never says QUIT by itself: QUIT commits the deletions (RFC 1939, section 6), and that is
     // the client's to say.
-    if let Some(failure) = ended.server_failure(&at, waiting, limits) {
+    if let Some(failure) = ended.server_failure(&upstream.at, waiting, limits) {
         let failure = judge(failure, waiting, bye);
-        let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
+        let _ = timeout(CLOSE_TIMEOUT, upstream.conn.close()).await;
         drop(turn);
         session.report(Some(account), &failure);
         let hung_up = matches!(ended, Ended::ServerGone);
         note_silence(session, account, filter, &ended);
         tell_client(session, client, filter, &failure, hung_up).await;
     } else if let Ended::Violation(ProtocolViolation::Client(misuse)) = ended {
-        let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
+        let _ = timeout(CLOSE_TIMEOUT, upstream.conn.close()).await;
         // In the middle of an answer the client would take the line for a part of it.
         let text = if filter.is_inside_text() { String::new() } else { Pop3Words.misuse(&misuse) };
         session.report_misuse(misuse);
@@ -405,7 +406,7 @@ async fn pass<F: PopFilter>(
         });
         // The client first: it may wait for the end of the connection.
         client.close().await;
-        let _ = timeout(CLOSE_TIMEOUT, conn.close()).await;
+        let _ = timeout(CLOSE_TIMEOUT, upstream.conn.close()).await;
     }
 }
 

@@ -73,7 +73,10 @@ pub(super) async fn serve(engine: Arc<Engine>, mut client: ClientConn, peer: Soc
     let local = client.local_addr().unwrap_or(door.address);
     let on_socket = match announced(&engine, &settings, &mut client, peer, door.address).await {
         Ok(Announced::Client(address)) => address,
-        Ok(Announced::Nobody) => return check_health(&engine, &mut client, peer, local.ip(), &door, words).await,
+        Ok(Announced::Nobody) => {
+            // Boxed, so that a session does not hold the memory of what few connections are.
+            return Box::pin(check_health(&engine, &mut client, peer, local.ip(), &door, words)).await;
+        }
         Err(why) => return engine.events.publish(Event::ClientRejected(door.protocol, unmap(peer), why)),
     };
     let address = unmap(on_socket);
