@@ -98,6 +98,8 @@ fn a_client_that_leaves_early_has_its_deletions_done() {
     let mut desk = Desk::with(PIPELINING, "", &[retr(1), second_and_the_rest(), deletions, rest, quit()]);
     desk.fetch(1);
     desk.fetch(2);
+    // A deletion that comes before the list would end the reading ahead.
+    desk.provider.received(0, "RETR 6");
     desk.client.send("DELE 1\r\nDELE 2\r\n");
     desk.client.expect("+OK 1 gone");
     desk.client.expect("+OK 2 gone");
