@@ -49,6 +49,10 @@ const LINK_LIFETIME: Duration = Duration::from_secs(600);
 /// Unused links at once; with more, the oldest becomes void.
 const MAX_OPEN_LINKS: usize = 16;
 
+/// What a browser without the cookie reads.
+const UNKNOWN_BROWSER: &str =
+    "ostler does not know this browser. It forgets the browsers that it let in when it is started again.";
+
 /// The tokens of one run of the program, 128 random bits each. A link works once only, because other users can see it: the
 /// list of processes shows it as long as the browser runs that was started with it.
 pub(super) struct Keys {
@@ -123,8 +127,14 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request<Bo
     response
 }
 
-async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>, Box<Response>> {
-    let refuse = |status, why: &str| Err(Box::new(layout::refused(status, why)));
+/// The request, if it may go on to its page; else the answer to it.
+type Admission = Result<Request<Body>, Box<Response>>;
+
+fn refuse(status: StatusCode, why: &str) -> Admission {
+    Err(Box::new(layout::refused(status, why)))
+}
+
+async fn admit(shared: &Shared, request: Request<Body>) -> Admission {
     // Before the host is looked at: load balancers name any, or none.
     if let Some(answer) = probes::answer(shared, &request) {
         return Err(Box::new(answer));
@@ -135,38 +145,44 @@ async fn admit(shared: &Shared, request: Request<Body>) -> Result<Request<Body>,
     let Some(host) = own_host(shared, request.uri(), request.headers()) else {
         return refuse(StatusCode::MISDIRECTED_REQUEST, &wrong_host_text(shared, request.headers()));
     };
+    match *request.method() {
+        Method::GET | Method::HEAD => admit_reader(shared, &host, request),
+        Method::POST => admit_form(shared, &host, request).await,
+        _ => refuse(StatusCode::METHOD_NOT_ALLOWED, "ostler's settings page does not know this kind of request."),
+    }
+}
+
+/// Lets in whoever reads a page: a browser with the cookie, or one that brings the link for it.
+fn admit_reader(shared: &Shared, host: &str, request: Request<Body>) -> Admission {
     let path = request.uri().path();
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !reads && request.method() != Method::POST {
-        return refuse(StatusCode::METHOD_NOT_ALLOWED, "ostler's settings page does not know this kind of request.");
-    }
     // Both are the same for everyone, and the page that refuses a browser needs the style.
-    if reads && matches!(path, "/style.css" | "/script.js") {
+    if matches!(path, "/style.css" | "/script.js") {
         return Ok(request);
     }
-    if reads && path == "/" {
-        let query = Query::<LinkQuery>::try_from_uri(request.uri()).ok().map(|Query(query)| query);
-        if let Some(LinkQuery { token: Some(token), to }) = query {
-            // A browser that is in already may open its link again, although the token is void.
-            if !has_cookie(shared, &host, request.headers()) && !shared.keys.use_token(&token) {
-                return refuse(StatusCode::FORBIDDEN, "This link has already been used, or is too old.");
-            }
-            return Err(Box::new(set_cookie(shared, &host, to.as_deref())));
+    let is_known = has_cookie(shared, host, request.headers());
+    let query = Query::<LinkQuery>::try_from_uri(request.uri()).ok().map(|Query(query)| query);
+    if let Some(LinkQuery { token: Some(token), to }) = query.filter(|_| path == "/") {
+        // A browser that is in already may open its link again, although the token is void.
+        if !is_known && !shared.keys.use_token(&token) {
+            return refuse(StatusCode::FORBIDDEN, "This link has already been used, or is too old.");
         }
+        return Err(Box::new(set_cookie(shared, host, to.as_deref())));
     }
-    if !has_cookie(shared, &host, request.headers()) {
-        return refuse(
-            StatusCode::FORBIDDEN,
-            "ostler does not know this browser. It forgets the browsers that it let in when it is started again.",
-        );
+    if !is_known {
+        return refuse(StatusCode::FORBIDDEN, UNKNOWN_BROWSER);
     }
-    if reads {
-        if is_fetched_by_others(request.headers()) {
-            return refuse(StatusCode::FORBIDDEN, "Another web page asked for this.");
-        }
-        return Ok(request);
+    if is_fetched_by_others(request.headers()) {
+        return refuse(StatusCode::FORBIDDEN, "Another web page asked for this.");
     }
-    if !is_own_form(&host, request.headers()) {
+    Ok(request)
+}
+
+/// Lets in a form that this page gave to a browser with the cookie.
+async fn admit_form(shared: &Shared, host: &str, request: Request<Body>) -> Admission {
+    if !has_cookie(shared, host, request.headers()) {
+        return refuse(StatusCode::FORBIDDEN, UNKNOWN_BROWSER);
+    }
+    if !is_own_form(host, request.headers()) {
         return refuse(StatusCode::FORBIDDEN, "Another web page sent this form. Nothing was changed.");
     }
     let (parts, body) = request.into_parts();
