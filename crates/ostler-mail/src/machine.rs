@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod server;
+pub(crate) mod ticks;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use crate::client_fault::Misuse;
 use crate::clock::Moment;
 use crate::command::{Command, is_http, is_quit, is_tls_hello};
 use crate::failure::one_line;
+use crate::machine::ticks::Ticks;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::pop3::ahead::{Ahead, Question};
 use crate::pop3::text::{Kind, Taken, Text};
@@ -24,9 +25,6 @@ use crate::wire::{
 /// The most commands that may wait for their answers. The eagerest client, Eudora for Mac, sends 15 ahead. Beyond the limit
 /// the client's octets wait in its socket.
 const MAX_OUTSTANDING_COMMANDS: usize = 512;
-/// A message makes progress each time this many octets have passed. One octet a minute is not progress: the time limit for a
-/// message would never end it.
-const PROGRESS_OCTETS: u64 = 4096;
 
 /// The capabilities of the provider that the client may see, because they hold for ostler too. Not among them: STLS and
 /// SASL, which cannot pass through ostler, and PIPELINING, because Eudora for Mac begins to send ahead when it reads it.
@@ -94,8 +92,7 @@ pub struct Pop3Filter {
     /// How the server broke the rules, until the client gets to it.
     breach: Option<ProtocolViolation>,
     /// Restarts the clock whenever it changes.
-    ticks: u64,
-    octets_since_tick: u64,
+    ticks: Ticks,
     has_quit: bool,
     /// The client has said DELE.
     has_deleted: bool,
@@ -140,8 +137,7 @@ impl Pop3Filter {
             measured: (Moment::default(), 0),
             is_alone: false,
             breach: None,
-            ticks: 0,
-            octets_since_tick: 0,
+            ticks: Ticks::default(),
             has_quit: false,
             has_deleted: false,
             highest_fetched: 0,
@@ -226,8 +222,7 @@ impl Pop3Filter {
     }
 
     fn tick(&mut self) {
-        self.ticks += 1;
-        self.octets_since_tick = 0;
+        self.ticks.tick();
     }
 
     /// This many octets of a text have passed to the client.
@@ -243,10 +238,7 @@ impl Pop3Filter {
     /// This many octets of a text have come from the server.
     fn moved(&mut self, octets: usize) {
         self.measured.1 += octets as u64;
-        self.octets_since_tick += octets as u64;
-        if self.octets_since_tick >= PROGRESS_OCTETS {
-            self.tick();
-        }
+        self.ticks.pass(octets);
     }
 
     /// Takes what belongs to the text under way of the server's octets from `at` on; those before it pass as they are. `None`:
@@ -754,7 +746,7 @@ impl Filter for Pop3Filter {
             State::Status | State::Over if self.asked.is_empty() => Clock::ClientIdle,
             State::Status | State::Over => Clock::Reply,
         };
-        (clock, self.ticks)
+        (clock, self.ticks.count())
     }
 
     fn end_early(&mut self) -> bool {
