@@ -357,6 +357,14 @@ impl<'a> Maildrop<'a> {
             Self::Pop3(server) | Self::Imap(server, _) => server,
         }
     }
+
+    /// The IMAP server and the folder, if it is in one.
+    pub fn folder(self) -> Option<(&'a Server, &'a Folder)> {
+        match self {
+            Self::Pop3(_) => None,
+            Self::Imap(server, folder) => Some((server, folder)),
+        }
+    }
 }
 
 /// A sender address that goes out through an account.
