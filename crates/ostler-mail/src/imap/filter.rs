@@ -1,6 +1,6 @@
 //! Watches an IMAP session after the sign-in. Both directions are cut at lines and literals; the octets of literals are never
-//! looked at. Commands pass but for those that would blind ostler or the program; of a provider's answers those pass that
-//! programs of the time know, because Netscape ends its session at any other.
+//! looked at. Commands pass, except those that would blind ostler or the program. Of a provider's answers only those pass that
+//! programs of the time know: Netscape ends its session at any other.
 //!
 //! Not here: what the words of a session mean. The provider keeps the mailbox.
 

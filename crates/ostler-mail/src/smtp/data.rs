@@ -28,7 +28,7 @@ pub struct DataFilter {
     mender: Option<Box<Mender>>,
     /// How the body leaves, if not by DATA.
     pieces: Option<Box<Pieces>>,
-    /// What has to be said once more of a message whose first pieces no provider has accepted.
+    /// The beginning of a message that no provider has accepted in pieces; it has to be sent again by DATA.
     taken_back: Vec<u8>,
     parser: ReplyParser,
     /// The reply that the provider gave before the end of data.
@@ -59,7 +59,7 @@ impl DataFilter {
         self.mender.as_ref().map_or(&[], |mender| mender.mended())
     }
 
-    /// Sends the body by BDAT, to a provider of which this is known. `is_pipelining`: it offers PIPELINING.
+    /// Sends the body by BDAT. `known`: what is known of the provider's BDAT. `is_pipelining`: it offers PIPELINING.
     #[must_use]
     pub fn in_pieces(self, known: Chunking, is_pipelining: bool) -> Self {
         Self { pieces: Some(Box::new(Pieces::new(known, is_pipelining))), ..self }
@@ -79,7 +79,7 @@ impl DataFilter {
         }
     }
 
-    /// The provider has broken off, or said what nobody understands.
+    /// The provider has broken off, or said something that is no reply.
     pub fn on_lost(&mut self) {
         if let Some(pieces) = &mut self.pieces {
             pieces.on_lost();
@@ -252,7 +252,7 @@ impl DataFilter {
             }
             self.early_reply = Some(reply);
         } else if is_all {
-            // Behind the last piece, what it has said too much would pass for the answer to the message.
+            // An extra reply behind this one would pass for the answer to the last piece, and so to the message.
             pieces.say(&mut say.server);
         }
         Ok(())
