@@ -35,13 +35,13 @@ use watch_settings::SettingsWatch;
 
 /// How long sessions in the middle of a message may go on after SIGTERM.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long the doors stay open after SIGTERM where a load balancer looks at `/health`: so many seconds and no fewer its own
-/// settings may need to see that it is red (`docs/scaling.md`).
+/// How long the doors stay open after SIGTERM where a load balancer looks at `/health`, so that it sees the red answer before the
+/// doors close. `docs/scaling.md` has settings of haproxy that fit.
 pub(crate) const BALANCER_NOTICE: Duration = Duration::from_secs(5);
 /// Wait this long after a change before reading the settings: editors write a file in several steps, and only the last one
 /// leaves it whole.
 const RELOAD_DEBOUNCE: Duration = Duration::from_millis(150);
-/// How long a `since` request waits for something to happen. Less than the 5 s that `os/control.rs` gives any handler.
+/// How long a `since` request waits for the next event. Less than the 5 s that `os/control.rs` gives any handler.
 const LONG_POLL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs without an icon until it is asked to end. A click on a notice opens the desktop's page, if it has one.

@@ -223,7 +223,16 @@ pub(crate) async fn check_account(
     doctor.into_steps()
 }
 
-/// Checks an account step by step. Every step is reported as soon as it is done, because a person is waiting, and kept.
+/// What a sign-in can be checked with.
+enum KnownSecret {
+    Here(Arc<Secret>),
+    /// The server wants no sign-in.
+    NotWanted,
+    /// Only the mail program has it.
+    WithMailProgram,
+}
+
+/// Checks an account step by step. Reports every step as soon as it is done, because a person is waiting, and keeps it.
 pub(crate) struct Doctor<'a> {
     engine: Arc<Engine>,
     account: Arc<Account>,
@@ -362,7 +371,7 @@ impl<'a> Doctor<'a> {
     }
 
     /// Tries an IMAP server whose account has POP3 as well. Most programs fetch by POP3 then, and many providers have IMAP
-    /// switched off, so a failure is told and decides nothing.
+    /// switched off. So a failure is shown, but the account counts as working.
     pub(crate) async fn check_imap_beside_pop3(&mut self, server: &Server) {
         let began = Instant::now();
         let mut tried = Doctor::new(Arc::clone(&self.engine), Arc::clone(&self.account), |_| {});
@@ -413,17 +422,17 @@ impl<'a> Doctor<'a> {
         }
     }
 
-    /// `None` if it failed; `Some(None)` if no secret is needed, or only the mail program has it.
-    async fn check_secret(&mut self, name: &str, server: &Server) -> Option<Option<Arc<Secret>>> {
-        let Some(credentials) = server.credentials() else { return Some(None) };
+    /// `None` if it failed.
+    async fn check_secret(&mut self, name: &str, server: &Server) -> Option<KnownSecret> {
+        let Some(credentials) = server.credentials() else { return Some(KnownSecret::NotWanted) };
         let began = Instant::now();
         if credentials.secret == SecretSource::Client {
             let detail = "only your mail program has it, so signing in cannot be checked from here".into();
             self.record_success(name, StepKind::Secret, began, detail);
-            return Some(None);
+            return Some(KnownSecret::WithMailProgram);
         }
         if is_kept_for(server) {
-            return self.check_token(name, server).await.map(Some);
+            return self.check_token(name, server).await.map(KnownSecret::Here);
         }
         let account = Arc::clone(&self.account);
         match self.engine.find_secret(&account, server, None).await {
@@ -434,7 +443,7 @@ impl<'a> Doctor<'a> {
                 }
                 let step = Step::success(name, StepKind::Secret, began, detail);
                 self.push(Step { has_news: found.has_lost_blanks, ..step });
-                Some(Some(found.secret))
+                Some(KnownSecret::Here(found.secret))
             }
             Err(failure) => {
                 self.record_failure(server, StepKind::Secret, began, failure).await;
@@ -536,58 +545,51 @@ impl<'a> Doctor<'a> {
         server: &Server,
         began: Instant,
         prepared: Result<Prepared<L>, Failure>,
-        secret: Option<Arc<Secret>>,
+        secret: KnownSecret,
         timeouts: &Timeouts,
         found: impl Fn(&L::Ready) -> Option<String>,
     ) -> bool {
         let name = label(server);
         let prepared = match prepared {
             Ok(prepared) => prepared,
-            Err(failure) if server.gate().is_some() && matches!(failure, Failure::ServiceRefused { .. }) => {
-                // Some gates refuse in place of the greeting. `check_send` logs in first and tells whether it opens.
-                let detail = format!("refused before a POP login: {}", failure.sentence());
-                return self.record_success(&name, StepKind::Capabilities, began, detail);
-            }
-            Err(failure) => return self.record_failure(server, StepKind::Capabilities, began, failure).await,
+            Err(failure) => return self.record_no_greeting(server, began, failure).await,
         };
-        let (Prepared::WantsSecret(upstream, _) | Prepared::Done(upstream, _)) = &prepared;
-        let spoken = ostler_mail::failure::spoken(server.protocol);
-        let detail = match server.security {
-            Security::StartTls => format!("speaks {spoken}, {}", describe_tls(upstream)),
-            _ => format!("speaks {spoken}"),
+        self.record_success(&name, StepKind::Capabilities, began, describe_greeting(server, prepared.upstream()));
+        let secret = match secret {
+            KnownSecret::Here(secret) => Some(secret),
+            KnownSecret::NotWanted => None,
+            KnownSecret::WithMailProgram => return true,
         };
-        self.record_success(&name, StepKind::Capabilities, began, detail);
-        if server.credentials().is_some() && secret.is_none() {
-            return true;
-        }
         let began = Instant::now();
         let finished = prepared.finish_for(&self.engine, &self.account, server, secret, timeouts).await;
         let (mut upstream, ready) = match finished {
             Ok(done) => done,
             Err(failure) => return self.record_failure(server, StepKind::SignIn, began, failure).await,
         };
-        let count = match server.protocol {
-            Protocol::Pop3 => count_messages(&mut upstream, timeouts).await,
-            Protocol::Smtp | Protocol::Imap => Ok(None),
-        };
-        let count = match count {
+        let count = match count_messages(&mut upstream, timeouts).await {
             Ok(count) => count,
             Err(failure) => {
                 leave(&mut upstream, timeouts.reply).await;
                 return self.record_failure(server, StepKind::SignIn, began, failure).await;
             }
         };
-        self.record_success(
-            &name,
-            StepKind::SignIn,
-            began,
-            describe_sign_in(server, count.map(messages_are_there).or_else(|| found(&ready))),
-        );
+        let there = count.map(messages_are_there).or_else(|| found(&ready));
+        self.record_success(&name, StepKind::SignIn, began, describe_sign_in(server, there));
         if let Some(count) = count {
             self.check_message_ids(server, &mut upstream, count, timeouts).await;
         }
         leave(&mut upstream, timeouts.reply).await;
         true
+    }
+
+    /// Records that a server did not get as far as the sign-in. Some gates refuse in place of the greeting, which is no failure yet:
+    /// `check_send` logs in first and tells whether the gate opens.
+    async fn record_no_greeting(&mut self, server: &Server, began: Instant, failure: Failure) -> bool {
+        if server.gate().is_some() && matches!(failure, Failure::ServiceRefused { .. }) {
+            let detail = format!("refused before a POP login: {}", failure.sentence());
+            return self.record_success(&label(server), StepKind::Capabilities, began, detail);
+        }
+        self.record_failure(server, StepKind::Capabilities, began, failure).await
     }
 
     /// Asks for the ids of the messages, as mail programs do. They are a step of their own and do not decide whether the
@@ -671,6 +673,14 @@ fn describe_maildrop(ready: &maildrop::login::Ready) -> Option<String> {
     Some(text)
 }
 
+fn describe_greeting(server: &Server, upstream: &Upstream) -> String {
+    let spoken = ostler_mail::failure::spoken(server.protocol);
+    match server.security {
+        Security::StartTls => format!("speaks {spoken}, {}", describe_tls(upstream)),
+        Security::Tls | Security::None => format!("speaks {spoken}"),
+    }
+}
+
 fn describe_sign_in(server: &Server, there: Option<String>) -> String {
     match (server.credentials(), server.gate(), there) {
         (Some(credentials), _, None) => format!("accepted as {}", credentials.username),
@@ -680,8 +690,11 @@ fn describe_sign_in(server: &Server, there: Option<String>) -> String {
     }
 }
 
-/// Asks how many messages wait. Google accepts the password even where POP is switched off, and refuses only here.
+/// Asks a POP3 server how many messages wait. Google accepts the password even where POP is switched off, and refuses only here.
 async fn count_messages(upstream: &mut Upstream, timeouts: &Timeouts) -> Result<Option<u64>, Failure> {
+    if upstream.at.protocol != Protocol::Pop3 {
+        return Ok(None);
+    }
     let limit = timeouts.reply.min(STAT_TIMEOUT);
     // The sign-in has been accepted, so without an answer only the number of messages is missing.
     let Ok(line) = ask(upstream, "STAT", Waiting::Answer, limit).await else { return Ok(None) };
@@ -692,8 +705,8 @@ async fn count_messages(upstream: &mut Upstream, timeouts: &Timeouts) -> Result<
     }
 }
 
-/// Reads the answer to UIDL; whether it came to its end. A list that takes too long is left where it is: what has come of it
-/// is judged.
+/// Reads the answer to UIDL. Returns also whether it came to its end: a list that takes too long is judged by the lines that have
+/// come.
 async fn read_message_ids(upstream: &mut Upstream, count: u64, limit: Duration) -> Result<(IdList, bool), Failure> {
     let mut list = IdList::new(count);
     say(upstream, &Outgoing::line("UIDL"), Waiting::Answer, limit).await?;

@@ -15,10 +15,10 @@ mod pop3;
 pub mod relay;
 mod session;
 pub mod sign_in;
+mod slots;
 pub(crate) mod smtp;
 pub(crate) mod tokens;
 mod tripping;
-mod turns;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,10 +31,10 @@ use crate::events::{AccountNow, Events};
 use crate::os;
 use crate::proxy::left_marks::LeftMarks;
 use crate::proxy::net::dial::Dialer;
+use crate::proxy::slots::Slots;
 use crate::proxy::smtp::kept::KeptSessions;
 use crate::proxy::tokens::TokenKeeper;
 use crate::proxy::tripping::Tripping;
-use crate::proxy::turns::Turns;
 use crate::vault::{Found, SecretStore, Vault, VaultError};
 use ostler_mail::account::{Account, SecretSource, Server, ServerId, Settings};
 use ostler_mail::clock::Moment;
@@ -99,7 +99,7 @@ pub struct Engine {
     gates: Mutex<HashMap<ServerId, Arc<GateCell>>>,
     learned: Mutex<HashMap<ServerId, ServerCache>>,
     /// The connections at each IMAP server.
-    imap_turns: Mutex<HashMap<ServerId, Arc<Turns>>>,
+    imap_slots: Mutex<HashMap<ServerId, Arc<Slots>>>,
     left_marks: LeftMarks,
     /// Sessions at SMTP servers that wait for the next send.
     kept: KeptSessions,
@@ -122,7 +122,7 @@ impl Engine {
             dialer,
             gates: Mutex::default(),
             learned: Mutex::default(),
-            imap_turns: Mutex::default(),
+            imap_slots: Mutex::default(),
             left_marks: LeftMarks::default(),
             kept: KeptSessions::default(),
             neighbours: Mutex::default(),
@@ -168,10 +168,10 @@ impl Engine {
         Arc::clone(gates.entry(login.id()).or_default())
     }
 
-    /// The turns at an IMAP server. Whoever holds one may have a connection there.
-    pub(crate) fn imap_turns(&self, server: &Server) -> Arc<Turns> {
-        let mut turns = self.imap_turns.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(turns.entry(server.id()).or_default())
+    /// The slots at an IMAP server. A session needs one before it connects there.
+    pub(crate) fn imap_slots(&self, server: &Server) -> Arc<Slots> {
+        let mut slots = self.imap_slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(server.id()).or_default())
     }
 
     /// What `status` says of an account and no event has told.

@@ -61,8 +61,8 @@ struct Inner {
     keyring: Worker,
     app_passwords: Mutex<AppPasswords>,
     cache: Cache,
-    /// Its keyring is made up, for a trial or the demo.
-    is_made_up: bool,
+    /// Its keyring is in memory, for a trial or the demo.
+    is_in_memory: bool,
     /// Held while a local password is made, so that two clients at once do not make two. Against other processes there is
     /// [`Vault::wait_to_make`].
     local_password_lock: tokio::sync::Mutex<()>,
@@ -90,7 +90,7 @@ impl Vault {
         Self::over(Worker::new(Arc::new(keyring::serve)), false)
     }
 
-    /// The vault, which can tell from now on who makes app passwords. Before that, it knows of nobody who does.
+    /// The vault, with the rule that says which providers make app passwords. Before that it takes none for one.
     #[must_use]
     pub fn knowing(self, app_passwords: impl Fn(&Account, &Server) -> bool + Send + Sync + 'static) -> Self {
         self.learn(app_passwords);
@@ -106,7 +106,7 @@ impl Vault {
     /// the demo.
     pub fn of_one(secret: &Secret) -> Self {
         let secret = Zeroizing::new(secret.expose().to_vec());
-        Self::made_up(Worker::new(Arc::new(move |_: &Request| Ok(secret.clone()))))
+        Self::in_memory(Worker::new(Arc::new(move |_: &Request| Ok(secret.clone()))))
     }
 
     /// A vault that has these secrets in memory in place of the system's keyring: to try an account before it is saved.
@@ -125,7 +125,7 @@ impl Vault {
         let tokens = tokens.map(|tokens| (tokens_entry_of(account), tokens));
         let entries: HashMap<String, Zeroizing<Vec<u8>>> = entries.chain(tokens).collect();
         let entries = Mutex::new(entries);
-        Self::made_up(Worker::new(Arc::new(move |request: &Request| {
+        Self::in_memory(Worker::new(Arc::new(move |request: &Request| {
             let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
             match request {
                 Request::Read { entry } => entries.get(entry).cloned().ok_or(Trouble::NoEntry),
@@ -138,20 +138,20 @@ impl Vault {
         })))
     }
 
-    fn made_up(keyring: Worker) -> Self {
+    fn in_memory(keyring: Worker) -> Self {
         Self::over(keyring, true)
     }
 
     /// Whether nothing that is stored here lasts.
-    pub(crate) fn is_made_up(&self) -> bool {
-        self.0.is_made_up
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.0.is_in_memory
     }
 
-    fn over(keyring: Worker, is_made_up: bool) -> Self {
+    fn over(keyring: Worker, is_in_memory: bool) -> Self {
         let app_passwords: AppPasswords = Arc::new(|_, _| false);
         let local_password_lock = tokio::sync::Mutex::new(());
         let app_passwords = Mutex::new(app_passwords);
-        Self(Arc::new(Inner { keyring, app_passwords, cache: Cache::default(), is_made_up, local_password_lock }))
+        Self(Arc::new(Inner { keyring, app_passwords, cache: Cache::default(), is_in_memory, local_password_lock }))
     }
 
     /// The secret for signing in at `server`.
@@ -210,7 +210,7 @@ impl Vault {
     /// Waits until no other process makes a local password for the account. Otherwise the one that `ostler add` shows may be
     /// replaced by one that the running ostler has made at the same moment.
     async fn wait_to_make(&self, account: &Account) -> Option<Turn> {
-        if self.is_made_up() {
+        if self.is_in_memory() {
             return None;
         }
         turn::wait_for(&format!("local password of {}", account.name), READ_TIMEOUT).await
@@ -290,8 +290,8 @@ impl Vault {
         }
     }
 
-    /// Stores the tokens of an account in place of older ones. Nobody may be there to unlock the keyring, so the limit is that
-    /// of a read.
+    /// Stores the tokens of an account in place of older ones. With the limit of a read, because the user may not be there to
+    /// unlock the keyring.
     pub(crate) async fn store_tokens(&self, account: &Account, tokens: Zeroizing<Vec<u8>>) -> Result<(), VaultError> {
         let entry = tokens_entry_of(account);
         let done = self.0.keyring.ask(Request::Write { entry: entry.clone(), secret: tokens }, READ_TIMEOUT).await;

@@ -1,5 +1,5 @@
-//! Whether programs on other computers can sign in at all. Their doors may be open and the keyring missing, as on a computer
-//! without a desktop; then every sign-in would be refused, and the user would look for the fault on the other computer.
+//! Whether programs on other computers can sign in at all. Their doors may be open while the keyring is missing, as on a
+//! computer without a desktop. Every sign-in would then be refused, and the user would look for the fault on the other computer.
 
 use crate::events::event::Event;
 use crate::proxy::Engine;
@@ -7,8 +7,8 @@ use crate::vault::{VaultError, keyring_servers};
 use ostler_mail::account::Account;
 use ostler_mail::oauth2::tokens::is_kept_for;
 
-/// Warns of each account that no program on another computer can sign in to. The error says that this holds for all of them,
-/// and for the first one why.
+/// Warns of each account that no program on another computer can sign in to. The error: this holds for all accounts; it says why
+/// for the first one.
 pub(super) async fn check_sign_ins(engine: &Engine) -> Result<(), String> {
     let settings = engine.settings();
     if !settings.serves_other_computers() || settings.accounts.is_empty() {
@@ -19,7 +19,7 @@ pub(super) async fn check_sign_ins(engine: &Engine) -> Result<(), String> {
     for account in &settings.accounts {
         match find_passwords(engine, account).await {
             Ok(()) => has_usable = true,
-            // The user can unlock it at any time. Nobody waits for that once for each account.
+            // The user can unlock the keyring at any time. The other accounts would only wait for the same prompt again.
             Err(VaultError::Locked { .. } | VaultError::TimedOut { .. }) => return Ok(()),
             Err(why) => {
                 engine
@@ -32,8 +32,8 @@ pub(super) async fn check_sign_ins(engine: &Engine) -> Result<(), String> {
     if has_usable { Ok(()) } else { first.map_or(Ok(()), Err) }
 }
 
-/// Whether the passwords of an account can be had: the local one, which is made if need be, and those for the provider, as far
-/// as it takes a keyring to have them.
+/// Whether ostler can read the passwords of an account: the local one, which it makes if there is none, and those for the
+/// provider that are in the keyring.
 async fn find_passwords(engine: &Engine, account: &Account) -> Result<(), VaultError> {
     engine.vault.local_password(account).await?;
     for server in keyring_servers(account) {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::{fail, print, print_as_it_is, print_json};
 use crate::config::Parsed;
@@ -27,64 +27,75 @@ struct Concerned<'a> {
 
 /// Explains `words`, or standard input if they are a single `-`. Exit code 1 if ostler does not know the error.
 pub(crate) fn main(parsed: Option<&Parsed>, words: &str, as_json: bool) -> ExitCode {
-    let mut text = words.to_owned();
-    if text == "-" {
-        let mut read = Vec::new();
-        if let Err(error) = std::io::stdin().lock().take(MAX_INPUT_OCTETS).read_to_end(&mut read) {
-            return fail(1, &format!("the error text cannot be read: {error}"));
-        }
-        text = charset::text(&read).into_owned();
-    }
-    // As the settings have them, and as the patterns are read: in ASCII.
-    let text = idn::with_dns_names(&text);
+    let text = match error_text(words) {
+        Ok(text) => text,
+        Err(error) => return fail(1, &format!("the error text cannot be read: {error}")),
+    };
     let explanations = explain(&text);
-    let concerned = parsed.map(|parsed| find_concerned(&parsed.settings.accounts, &text)).unwrap_or_default();
-    // With one account the error can only be about that.
-    let only = parsed.map(|parsed| parsed.settings.accounts.as_slice()).filter(|all| all.len() == 1);
-    let account = concerned.first().map(|one| one.account).or_else(|| only?.first().map(Arc::as_ref));
+    let accounts = parsed.map_or(&[][..], |parsed| &parsed.settings.accounts);
+    let concerned = find_concerned(accounts, &text);
+    let account = match (concerned.first(), accounts) {
+        (Some(one), _) => Some(one.account),
+        // With one account the error can only be about that.
+        (None, [only]) => Some(only.as_ref()),
+        (None, _) => None,
+    };
     let name = account.map(|account| ostler_mail::failure::as_word(&account.name));
-    let next = |one: &Explanation| insert_account_name(&one.cause.next, name.as_deref());
     if as_json {
-        let causes: Vec<_> = explanations
-            .iter()
-            .map(|one| {
-                let cause = one.cause;
-                json!({"cause": cause.id, "known_by": one.found, "means": cause.means, "likely": cause.likely, "next": next(one)})
-            })
-            .collect();
-        let accounts: Vec<_> =
-            concerned.iter().map(|one| json!({"name": one.account.name, "server": one.server})).collect();
-        print_json(&json!({"found": !causes.is_empty(), "causes": causes, "accounts": accounts}));
+        print_json(&document(&explanations, &concerned, name.as_deref()));
     } else {
-        for (number, one) in explanations.iter().enumerate() {
-            if number > 0 {
-                print("\n");
-            }
-            let head = if number == 0 { "what it means:" } else { "or:" };
-            // Commands repeat `--config` before the lines are broken.
-            let says = |head, text: &str| print_as_it_is(&wrap_paragraph(head, &console::repeat_config(text)));
-            says(head, &one.cause.means);
-            says("likely cause:", &one.cause.likely);
-            says("what to do:", &next(one));
-            print_as_it_is(&wrap_paragraph("known by:", &one.found));
+        print_explanations(&explanations, &concerned, name.as_deref());
+    }
+    match (explanations.is_empty(), as_json) {
+        (false, _) => ExitCode::SUCCESS,
+        (true, true) => ExitCode::FAILURE,
+        (true, false) => fail(1, UNKNOWN_ERROR),
+    }
+}
+
+const UNKNOWN_ERROR: &str = "ostler does not know this error. If the message has more lines, above all one after \"Server Response\" or \"said:\", give those too. \
+    If this was all of it, send it with the name of the mail program to the makers of ostler, as an issue in its repository, so that \
+    ostler knows it next time; and if it is the provider's, to the provider's help desk. `ostler status` has the last failure of each \
+    account, and `ostler check` tries everything";
+
+/// The error text, in ASCII: the settings and the patterns are in ASCII too.
+fn error_text(words: &str) -> std::io::Result<String> {
+    if words != "-" {
+        return Ok(idn::with_dns_names(words));
+    }
+    let mut read = Vec::new();
+    std::io::stdin().lock().take(MAX_INPUT_OCTETS).read_to_end(&mut read)?;
+    Ok(idn::with_dns_names(&charset::text(&read)))
+}
+
+/// The document of `--json`.
+fn document(explanations: &[Explanation], concerned: &[Concerned<'_>], name: Option<&str>) -> Value {
+    let cause = |one: &Explanation| {
+        let (cause, next) = (one.cause, insert_account_name(&one.cause.next, name));
+        json!({"cause": cause.id, "known_by": one.found, "means": cause.means, "likely": cause.likely, "next": next})
+    };
+    let causes: Vec<_> = explanations.iter().map(cause).collect();
+    let account = |one: &Concerned<'_>| json!({"name": one.account.name, "server": one.server});
+    let accounts: Vec<_> = concerned.iter().map(account).collect();
+    json!({"found": !causes.is_empty(), "causes": causes, "accounts": accounts})
+}
+
+fn print_explanations(explanations: &[Explanation], concerned: &[Concerned<'_>], name: Option<&str>) {
+    for (number, one) in explanations.iter().enumerate() {
+        if number > 0 {
+            print("\n");
         }
-        for one in &concerned {
-            print(&format!("\nthis concerns account {}, server {}\n", one.account.name, one.server));
-        }
+        let head = if number == 0 { "what it means:" } else { "or:" };
+        // Commands repeat `--config` before the lines are broken.
+        let says = |head, text: &str| print_as_it_is(&wrap_paragraph(head, &console::repeat_config(text)));
+        says(head, &one.cause.means);
+        says("likely cause:", &one.cause.likely);
+        says("what to do:", &insert_account_name(&one.cause.next, name));
+        print_as_it_is(&wrap_paragraph("known by:", &one.found));
     }
-    if !explanations.is_empty() {
-        return ExitCode::SUCCESS;
+    for one in concerned {
+        print(&format!("\nthis concerns account {}, server {}\n", one.account.name, one.server));
     }
-    if as_json {
-        return ExitCode::FAILURE;
-    }
-    fail(
-        1,
-        "ostler does not know this error. If the message has more lines, above all one after \"Server Response\" or \"said:\", give those too. \
-         If this was all of it, send it with the name of the mail program to the makers of ostler, as an issue in its repository, so that \
-         ostler knows it next time; and if it is the provider's, to the provider's help desk. `ostler status` has the last failure of each \
-         account, and `ostler check` tries everything",
-    )
 }
 
 /// Puts the account's name into the next step.

@@ -97,7 +97,7 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
     if options.watch { watch(file, client, &account, &values) } else { ExitCode::SUCCESS }
 }
 
-/// The password for programs on other computers. If there is none to be had, says so; the guide is of use without it.
+/// The password for programs on other computers. If ostler cannot read it, prints why; the guide is of use without it.
 fn find_local_password(settings: &Settings, account: &Account) -> Option<Arc<Secret>> {
     let found = settings.wants_password().then(|| read_local_password(account))?;
     found.inspect_err(|why| print_error(why)).ok()

@@ -1,5 +1,5 @@
 //! `ostler setup-service`: makes ostler a service of this computer (Linux with systemd), with a user of its own, for machines
-//! that nobody logs in to; and takes it back.
+//! without a person at the screen; and takes it back.
 //!
 //! Every step can be repeated, and what is there already stays: above all the settings.
 

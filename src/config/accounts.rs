@@ -131,7 +131,7 @@ fn read_own_doors<'a>(table: &Table<'a>, name: &str, preset: &AccountPreset<'_>)
     let of = |protocol: Protocol| {
         let item = doors.get(protocol.name())?;
         // A door that is switched off may lead nowhere.
-        let has = |protocol: Protocol| table.get(protocol.name()).is_some() || preset.has(protocol);
+        let has = |protocol| has_server(table, preset, protocol);
         let is_served = has(protocol) || (protocol == Protocol::Pop3 && has(Protocol::Imap));
         if item.as_flag() != Some(false) && !is_served {
             item.warn("leads nowhere, because the account has no server of this kind");
@@ -228,55 +228,63 @@ impl Servers {
             secrets,
             preset,
         };
-        let single = |protocol: Protocol| {
-            let Some(item) = table.get(protocol.name()) else {
-                // The best one: only a send goes on to the next server when one cannot be reached.
-                return server::server_from_preset(preset.servers(protocol).first()?, &defaults, None);
-            };
-            if item.as_list().is_some() {
-                return item.reject("is a list; allowed is one table, in single brackets");
-            }
-            let keys = if protocol == Protocol::Imap { &keys::IMAP } else { &keys::POP3 };
-            server::read_server(&item.table(keys)?, protocol, &defaults)
-        };
-        let imap = single(Protocol::Imap);
-        let has_imap = table.get("imap").is_some() || preset.has(Protocol::Imap);
-        let own = table.get("pop3").filter(|item| item.as_list().is_none()).map(|item| item.table(&keys::POP3));
-        let maildrop = match own {
-            None => Maildrop::Pop3(single(Protocol::Pop3)),
-            Some(None) => Maildrop::Pop3(None),
-            Some(Some(own)) => maildrop::read(&own, has_imap, &defaults),
-        };
-        let is_over_imap = matches!(maildrop, Maildrop::Imap(_));
-        let (pop3, folder) = match maildrop {
-            Maildrop::Pop3(server) => (server, Some(Folder::default())),
-            Maildrop::Imap(folder) => (None, folder),
-        };
-        let smtp = match table.get("smtp") {
-            Some(item) => {
-                let own_pop3 = match &pop3 {
-                    Some(pop3) => OwnPop3::Is(pop3),
-                    None if table.get("pop3").is_some() && !is_over_imap => OwnPop3::Wrong,
-                    None => OwnPop3::None,
-                };
-                read_smtp_servers(&item, &defaults, own_pop3)
-            }
-            None => {
-                let servers = preset.servers(Protocol::Smtp);
-                servers
-                    .iter()
-                    .filter_map(|server| server::server_from_preset(server, &defaults, pop3.as_ref()))
-                    .collect()
-            }
-        };
-        let has_server = |protocol: &Protocol| table.get(protocol.name()).is_some() || preset.has(*protocol);
-        if !Protocol::ALL.iter().any(has_server) && !preset.has_failed() {
+        let imap = read_single_server(table, Protocol::Imap, &defaults);
+        let maildrop = read_maildrop(table, &defaults);
+        let smtp = read_sending(table, &maildrop, &defaults);
+        if !Protocol::ALL.into_iter().any(|protocol| has_server(table, preset, protocol)) && !preset.has_failed() {
             let message = "has no server; allowed is at least one of [account.pop3], [account.smtp] and [account.imap]";
             table.item().report_absence(message);
         }
         preset.warn_of_doubts(table.get("smtp").is_some());
+        let (pop3, folder) = match maildrop {
+            Maildrop::Pop3(server) => (server, Some(Folder::default())),
+            Maildrop::Imap(folder) => (None, folder),
+        };
         Self { pop3, folder, smtp, imap, imap_connections: read_connections(table) }
     }
+}
+
+/// Whether the account has a server of this protocol, its own or the preset's.
+fn has_server(table: &Table<'_>, preset: &AccountPreset<'_>, protocol: Protocol) -> bool {
+    table.get(protocol.name()).is_some() || preset.has(protocol)
+}
+
+/// The server of a protocol of which an account has one.
+fn read_single_server(table: &Table<'_>, protocol: Protocol, defaults: &SignInDefaults<'_>) -> Option<Server> {
+    let Some(item) = table.get(protocol.name()) else {
+        // The best one: only a send goes on to the next server when one cannot be reached.
+        return server::server_from_preset(defaults.preset.servers(protocol).first()?, defaults, None);
+    };
+    if item.as_list().is_some() {
+        return item.reject("is a list; allowed is one table, in single brackets");
+    }
+    let keys = if protocol == Protocol::Imap { &keys::IMAP } else { &keys::POP3 };
+    server::read_server(&item.table(keys)?, protocol, defaults)
+}
+
+/// Where POP3 clients fetch.
+fn read_maildrop(table: &Table<'_>, defaults: &SignInDefaults<'_>) -> Maildrop {
+    let own = table.get("pop3").filter(|item| item.as_list().is_none()).map(|item| item.table(&keys::POP3));
+    match own {
+        None => Maildrop::Pop3(read_single_server(table, Protocol::Pop3, defaults)),
+        Some(None) => Maildrop::Pop3(None),
+        Some(Some(own)) => maildrop::read(&own, has_server(table, defaults.preset, Protocol::Imap), defaults),
+    }
+}
+
+/// The servers for sending.
+fn read_sending(table: &Table<'_>, maildrop: &Maildrop, defaults: &SignInDefaults<'_>) -> Vec<Server> {
+    let pop3 = match maildrop {
+        Maildrop::Pop3(Some(server)) => OwnPop3::Is(server),
+        Maildrop::Pop3(None) if table.get("pop3").is_some() => OwnPop3::Wrong,
+        Maildrop::Pop3(None) | Maildrop::Imap(_) => OwnPop3::None,
+    };
+    if let Some(item) = table.get("smtp") {
+        return read_smtp_servers(&item, defaults, pop3);
+    }
+    let login = if let OwnPop3::Is(server) = pop3 { Some(server) } else { None };
+    let servers = defaults.preset.servers(Protocol::Smtp);
+    servers.iter().filter_map(|server| server::server_from_preset(server, defaults, login)).collect()
 }
 
 /// `connections` of `[account.imap]`.

@@ -76,7 +76,7 @@ impl Entry {
     }
 }
 
-/// The registration that came with this build: whoever builds packages sets these variables. A secret that is compiled in is
+/// The registration that came with this build: packagers set these variables. A secret that is compiled in is
 /// none, and Google calls it so all the same.
 fn compiled_in(name: &str) -> (Option<&'static str>, Option<&'static str>) {
     match name {

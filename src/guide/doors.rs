@@ -60,7 +60,7 @@ impl Reader {
             let neighbour = self.address.or_else(|| settings.allow.iter().find_map(|network| network.some_address()));
             self.own_address = neighbour.and_then(own_address::toward);
         }
-        // Whoever names the address that others see means this computer.
+        // The address that others see is this computer, too.
         let is_seen = self.address.is_some() && self.address == self.own_address;
         if is_seen && settings.doors.iter().any(|door| door.address.ip().is_unspecified()) {
             (self.server, self.address) = (self.computer.take(), None);

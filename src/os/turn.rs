@@ -19,14 +19,14 @@ pub(crate) struct Turn(#[allow(dead_code, reason = "holds the lock")] File);
 
 /// Takes the turn for `what`, if no other process has it.
 pub(crate) fn take(what: &str) -> io::Result<Option<Turn>> {
-    // The name may hold anything, and is nobody else's to read.
+    // Hashed: the name may hold characters that no file name has, and other users must not read it.
     let mut name = hex(&Sha256::digest(what.as_bytes()));
     name.truncate(16);
     Ok(local::lock(&folder()?.join(format!("{name}.turn")))?.map(Turn))
 }
 
-/// Waits at most `limit` until no other process has the turn for `what`. `None`: one still has it, or there is no lock to be had,
-/// which stops nobody.
+/// Waits at most `limit` until no other process has the turn for `what`. `None`: another process still has it, or the system has
+/// no lock. The caller goes on without the turn.
 pub(crate) async fn wait_for(what: &str, limit: Duration) -> Option<Turn> {
     let deadline = Instant::now() + limit;
     loop {
@@ -37,7 +37,7 @@ pub(crate) async fn wait_for(what: &str, limit: Duration) -> Option<Turn> {
     }
 }
 
-/// As [`wait_for`], for what takes milliseconds and is no task.
+/// As [`wait_for`], for code that is not async. Only for turns that take milliseconds.
 pub(crate) fn wait_blocking(what: &str, limit: Duration) -> Option<Turn> {
     let deadline = Instant::now() + limit;
     loop {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_is_had_by_one_at_a_time() {
+    fn one_holder_at_a_time_has_a_turn() {
         let what = format!("a test of process {}", std::process::id());
         let turn = take(&what).unwrap();
         assert!(turn.is_some());

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::events::event::Event;
 use crate::proxy::hear::{After, Dialogue, hear_out};
@@ -13,7 +13,7 @@ use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Session, say_goodbye, unless_stopped};
 use crate::proxy::sign_in::{connect_and_prepare, note_refusal};
-use crate::proxy::turns::Turn;
+use crate::proxy::slots::Slot;
 use ostler_mail::account::{Account, Protocol, Server};
 use ostler_mail::failure::{Failure, Waiting};
 use ostler_mail::imap::filter::ImapFilter;
@@ -26,13 +26,11 @@ use ostler_mail::readable::Changes;
 use ostler_mail::sasl::Attempt;
 use ostler_mail::words::Words;
 
-/// How long a client may wait for LOGIN: with the answer to its next command that is less than 25 seconds. Programs give up
-/// after 30 seconds or more, and then forget their password.
+/// How long a client may wait for the answer to LOGIN. Programs give up after 30 seconds or more, and then forget their
+/// password; the answer to the next command has to come within that time too.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(24);
 /// How long a client may be silent at least: RFC 3501, section 5.4, grants it 30 minutes, and programs use 29.
 const MIN_IDLE: Duration = Duration::from_secs(31 * 60);
-/// How long closing the connection to a provider may take: TLS says goodbye first.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a client may wait for news (IDLE) before ostler gives the command again. RFC 2177 wants that within 29 minutes.
 const RENEW_IDLE_AFTER: Duration = Duration::from_secs(25 * 60);
 
@@ -64,7 +62,7 @@ struct SignedIn {
     /// What the provider wants people to read.
     alerts: Alerts,
     /// One of the connections that the account may have.
-    _turn: Turn,
+    _slot: Slot,
 }
 
 impl Dialogue for ImapDialogue {
@@ -75,7 +73,7 @@ impl Dialogue for ImapDialogue {
         &mut self.front
     }
 
-    /// The provider hears of a client when LOGIN names the account, and not before.
+    /// Nothing: only LOGIN names the account, and so the provider.
     async fn prepare(&mut self) {
         std::future::pending().await
     }
@@ -111,22 +109,22 @@ async fn sign_in_at_provider(
     let no_server = || Failure::NoServer { account: account.name.clone(), protocol: Protocol::Imap };
     let server = account.imap.as_ref().ok_or_else(no_server)?;
     let patience_ends = Instant::now() + LOGIN_PATIENCE;
-    let turn = timeout_at(patience_ends, wait_for_turn(session, account, server));
+    let slot = timeout_at(patience_ends, wait_for_slot(session, account, server));
     let none_left = |_| Failure::NoConnectionLeft { at: server.into(), most: account.imap_connections };
-    let turn = turn.await.map_err(none_left)?;
+    let slot = slot.await.map_err(none_left)?;
     session.report_activity("signing in at the provider");
-    let connected = timeout_at(patience_ends, connect(session, account, server, attempt, turn));
+    let connected = timeout_at(patience_ends, connect(session, account, server, attempt, slot));
     let late = |_| Failure::TimedOut { at: server.into(), waiting: Waiting::SignIn, after: LOGIN_PATIENCE };
     connected.await.map_err(late)?.map(Some)
 }
 
-pub(super) async fn wait_for_turn(session: &Session, account: &Account, server: &Server) -> Turn {
-    let turns = session.engine.imap_turns(server);
-    if let Some(turn) = turns.try_take(account.imap_connections) {
-        return turn;
+pub(super) async fn wait_for_slot(session: &Session, account: &Account, server: &Server) -> Slot {
+    let slots = session.engine.imap_slots(server);
+    if let Some(slot) = slots.try_take(account.imap_connections) {
+        return slot;
     }
     session.report_activity("waiting for a connection to be free");
-    turns.take(account.imap_connections).await
+    slots.take(account.imap_connections).await
 }
 
 async fn connect(
@@ -134,7 +132,7 @@ async fn connect(
     account: &Arc<Account>,
     server: &Server,
     attempt: &Attempt,
-    turn: Turn,
+    slot: Slot,
 ) -> Result<SignedIn, Failure> {
     let (engine, timeouts) = (&session.engine, &session.settings.timeouts);
     let given = session.secret_to_pass_on(attempt);
@@ -146,12 +144,12 @@ async fn connect(
     engine.learn(server, |learned| learned.way = ready.way);
     let imap::login::Ready { capabilities, alerts, .. } = ready;
     let upstream = Box::new(upstream);
-    Ok(SignedIn { account: Arc::clone(account), upstream, capabilities, alerts, _turn: turn })
+    Ok(SignedIn { account: Arc::clone(account), upstream, capabilities, alerts, _slot: slot })
 }
 
 /// The third act: passes what client and provider say until the session ends.
 async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedIn, mut filter: ImapFilter) {
-    let SignedIn { account, mut upstream, _turn, .. } = signed_in;
+    let SignedIn { account, mut upstream, _slot, .. } = signed_in;
     session.report_activity("signed in");
     session.report_sign_in();
     let timeouts = &session.settings.timeouts;
@@ -171,7 +169,26 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         octets,
         changes: Changes::default(),
     });
-    let last_words = match (&ended, ended.server_failure(&upstream.at, waiting, limits)) {
+    let last_words =
+        last_words(session, &account, &filter, &ended, ended.server_failure(&upstream.at, waiting, limits));
+    // In the middle of an answer the client would take a line for a part of it, so its connection just breaks.
+    if filter.is_inside_answer() || last_words.is_empty() {
+        client.close().await;
+    } else {
+        say_goodbye(client, &last_words).await;
+    }
+    upstream.conn.close().await;
+}
+
+/// What the client reads last, and reports why; empty if there is nothing to tell it.
+fn last_words(
+    session: &Session,
+    account: &Account,
+    filter: &ImapFilter,
+    ended: &Ended,
+    failure: Option<Failure>,
+) -> String {
+    match (ended, failure) {
         // A client that leaves need not hear that the provider has left first, or says nothing.
         (Ended::ServerGone | Ended::TimedOut(..), Some(_)) if filter.leaving().is_some() => filter.farewell(),
         // It has said goodbye, and the client has read why.
@@ -179,7 +196,7 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         (_, Some(failure)) => {
             let waiting = filter.waiting().map(|(tag, what)| (tag, failure.clone().leaving_open(what)));
             let failure = failure.leaving_open(filter.undecided());
-            session.report(Some(&account), &failure);
+            session.report(Some(account), &failure);
             unavailable(waiting.as_ref().map(|(tag, failure)| (*tag, failure)), &failure)
         }
         (Ended::Violation(ProtocolViolation::Client(misuse)), None) => {
@@ -188,13 +205,9 @@ async fn pass(session: &mut Session, client: &mut ClientConn, signed_in: SignedI
         }
         (Ended::Stopping, None) => ImapWords.stopping(),
         (Ended::TimedOut(..), None) => SILENT_TOO_LONG.to_owned(),
-        (_, None) => String::new(),
-    };
-    // In the middle of an answer the client would take a line for a part of it. Its connection just breaks.
-    if filter.is_inside_answer() || last_words.is_empty() {
-        client.close().await;
-    } else {
-        say_goodbye(client, &last_words).await;
+        (
+            Ended::Over | Ended::ClientGone | Ended::ServerGone | Ended::Violation(ProtocolViolation::Server(_)),
+            None,
+        ) => String::new(),
     }
-    let _ = timeout(CLOSE_TIMEOUT, upstream.conn.close()).await;
 }

@@ -1,7 +1,9 @@
-//! Marks of deletion that ostler has left at IMAP servers for POP3 clients: QUIT broke off between marking and removing. A server
-//! without UIDPLUS can only remove all that is marked, so the next QUIT has to know which marks are ostler's own.
+//! Marks of deletion that ostler has left in IMAP folders, because the QUIT of a POP3 client broke off between marking the
+//! messages and removing them. A server without UIDPLUS can only remove every marked message, so the next QUIT has to know
+//! which marks are ostler's own.
 //!
-//! Lost when the program ends; then a person empties that folder's trash, as the refused QUIT says.
+//! The list is lost when the program ends. Then QUIT takes them for another program's marks and refuses; its words tell the user
+//! what to do.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,7 +32,7 @@ impl LeftMarks {
         marks.map(|marks| marks.uids.clone()).unwrap_or_default()
     }
 
-    /// These are marked there, and no others.
+    /// Replaces the UIDs of the marked messages in a folder.
     pub(super) fn set(&self, server: &Server, folder: &Folder, validity: u32, uids: Vec<u32>) {
         let place = (server.id(), folder.name.clone());
         if uids.is_empty() {

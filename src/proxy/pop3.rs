@@ -1,7 +1,6 @@
 //! A POP3 session: hears the client, connects to its provider meanwhile, signs in, and passes what both say.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 use tracing::warn;
@@ -15,13 +14,14 @@ use crate::proxy::net::dial::{Route, Upstream};
 use crate::proxy::relay::{Ended, Limits, relay};
 use crate::proxy::session::{Session, say_goodbye, unless_stopped};
 use crate::proxy::sign_in::{Prepared, note_pop3, note_refusal, prepare_maildrop};
-use crate::proxy::turns::Turn;
+use crate::proxy::slots::Slot;
 use crate::proxy::{Engine, GateCell, imap, now};
 use ostler_mail::account::{Account, Maildrop, Protocol, SecretSource, Server, Timeouts};
-use ostler_mail::failure::{Failure, Waiting, one_line};
+use ostler_mail::client_fault::Misuse;
+use ostler_mail::failure::{Failure, ServerAddr, Waiting, one_line};
 use ostler_mail::machine::{Clock, Filter, ProtocolViolation};
 use ostler_mail::maildrop::filter::MaildropFilter;
-use ostler_mail::maildrop::login::{MaildropLogin, Ready};
+use ostler_mail::maildrop::login::{MaildropLogin, Opened, Ready};
 use ostler_mail::pop3::filter::Pop3Filter;
 use ostler_mail::pop3::front::{Pop3Front, Wants};
 use ostler_mail::pop3::login::CachedCapabilities;
@@ -30,9 +30,6 @@ use ostler_mail::sasl::Attempt;
 use ostler_mail::secret::Secret;
 use ostler_mail::wire::{Line, MAX_COMMAND_LINE_OCTETS};
 use ostler_mail::words::Words;
-
-/// How long closing the connection to a provider may take: TLS says goodbye first.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves a client until its connection ends.
 pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
@@ -44,28 +41,22 @@ pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
     if !session.say(client, &format!("{}\r\n", welcome(&ready))).await {
         return;
     }
-    let progress = Arc::clone(&session.progress);
     match ready {
         Ready::Pop3(ready) => {
-            let CachedCapabilities { pipelining, deletes_fetched, .. } = ready.capabilities;
-            let trips = account.pop3.as_ref().is_some_and(|at| session.engine.learned(at).trips_over_pipelining());
-            let may_read_ahead = account.read_ahead && pipelining && !deletes_fetched && !trips;
+            let progress = Arc::clone(&session.progress);
+            let may_read_ahead = may_read_ahead(session, &account, &ready.capabilities);
             let mut filter = Pop3Filter::new(progress, may_read_ahead).reading(account.readable);
             Box::pin(pass(session, client, upstream, open, &account, &mut filter)).await;
         }
-        Ready::Imap(mut opened, _) => {
-            let validity = opened.messages.validity();
-            if let Some(Maildrop::Imap(server, folder)) = account.maildrop() {
-                opened.left_marks = session.engine.left_marks.of(server, folder, validity);
-            }
-            // Boxed, because it is twice the size of the other filter, and every session would hold that.
-            let mut filter = Box::new(MaildropFilter::new(*opened, progress).reading(account.readable));
-            Box::pin(pass(session, client, upstream, open, &account, filter.as_mut())).await;
-            if let (Some(Maildrop::Imap(server, folder)), Some(uids)) = (account.maildrop(), filter.left_marks()) {
-                session.engine.left_marks.set(server, folder, validity, uids);
-            }
-        }
+        Ready::Imap(opened, _) => Box::pin(pass_folder(session, client, upstream, open, &account, *opened)).await,
     }
+}
+
+/// Whether messages may be asked for before the client asks: the provider reads on while it answers, has not tripped over that
+/// lately, and a fetch deletes nothing there.
+fn may_read_ahead(session: &Session, account: &Account, offered: &CachedCapabilities) -> bool {
+    let trips = account.pop3.as_ref().is_some_and(|server| session.engine.learned(server).trips_over_pipelining());
+    account.read_ahead && offered.pipelining && !offered.deletes_fetched && !trips
 }
 
 /// What a client reads when it is signed in: the words of a POP3 server, or how much mail there is.
@@ -85,8 +76,7 @@ struct Pop3Dialogue {
 /// A connection that is made before the client has given its password.
 struct Early {
     connect: EarlyConnect<MaildropLogin>,
-    /// One of the connections that the account may have at an IMAP server.
-    turn: Turn,
+    slot: Slot,
 }
 
 impl Dialogue for Pop3Dialogue {
@@ -122,9 +112,9 @@ impl Pop3Dialogue {
         // Where a local password is wanted, no provider hears of a client that has not given it.
         let may_connect = !session.settings.wants_password();
         if let Some(maildrop) = account.maildrop().filter(|_| is_new && may_connect) {
-            // Without a turn the connection would be one too many; it is waited for once the client signs in.
-            let turn = free_turn(session, account, maildrop.server());
-            self.early = turn.map(|turn| Early { connect: connect_early(session, account, maildrop), turn });
+            // Without a free slot nothing is done early; the client's sign-in waits for one.
+            let slot = free_slot(session, account, maildrop.server());
+            self.early = slot.map(|slot| Early { connect: connect_early(session, account, maildrop), slot });
         }
     }
 
@@ -145,15 +135,14 @@ impl Pop3Dialogue {
     }
 }
 
-/// Begins to connect to the provider when the client has said USER. When PASS comes, often everything but the password has
-/// been said.
+/// Begins to connect to the provider when the client has said USER. Often only the password is missing when PASS comes.
 fn connect_early(session: &Session, account: &Arc<Account>, maildrop: Maildrop<'_>) -> EarlyConnect<MaildropLogin> {
     let engine = Arc::clone(&session.engine);
     let timeouts = session.settings.timeouts.clone();
     let (owner, server) = (Arc::clone(account), maildrop.server().clone());
     EarlyConnect::new(Arc::clone(account), async move {
         let from_client = server.credentials().is_some_and(|c| c.secret == SecretSource::Client);
-        // With `password = "client"` it comes only with PASS.
+        // With `password = "client"` the secret comes with PASS.
         let secret =
             async { if from_client { Ok(None) } else { engine.secret(&owner, &server, None).await.map(Some) } };
         let prepared = async {
@@ -195,7 +184,7 @@ struct SignedIn {
 /// What a session at a provider holds.
 struct OpenSession {
     login: OpenLogin,
-    turn: Turn,
+    slot: Slot,
 }
 
 /// Signs a client in at its provider. `None`: it gave a wrong local password.
@@ -215,8 +204,8 @@ async fn sign_in_at_provider(
     let early = match early.filter(|early| early.connect.is_for(account)) {
         Some(early) => early,
         None => {
-            let turn = wait_for_turn(session, account, server).await?;
-            Early { connect: connect_early(session, account, maildrop), turn }
+            let slot = wait_for_slot(session, account, server).await?;
+            Early { connect: connect_early(session, account, maildrop), slot }
         }
     };
     session.report_activity("signing in at the provider");
@@ -228,7 +217,7 @@ async fn sign_in_at_provider(
             session.engine.secret(account, server, given.as_ref()).await?
         }
     };
-    finish(session, account, server, prepared, secret, early.turn).await.map(Some)
+    finish(session, account, server, prepared, secret, early.slot).await.map(Some)
 }
 
 /// A connection on which only the secret is missing: the early one, if it is still alive, else a new one.
@@ -254,7 +243,7 @@ async fn finish(
     server: &Server,
     prepared: Prepared<MaildropLogin>,
     secret: Arc<Secret>,
-    at_imap: Turn,
+    slot: Slot,
 ) -> Result<SignedIn, Failure> {
     let engine = Arc::clone(&session.engine);
     let gate = gate_of(&engine, account, server);
@@ -276,26 +265,26 @@ async fn finish(
     }
     drop(turn);
     // Made here, because the client may be gone before it hears of the sign-in.
-    let open = OpenSession { login: OpenLogin(gate), turn: at_imap };
+    let open = OpenSession { login: OpenLogin(gate), slot };
     Ok(SignedIn { upstream: Box::new(upstream), ready, open })
 }
 
-/// One of the connections that the account may have at an IMAP server, if one is free.
-fn free_turn(session: &Session, account: &Account, server: &Server) -> Option<Turn> {
-    if server.protocol != Protocol::Imap {
-        return Some(Turn::unlimited());
+/// A slot at the server, if one is free. Only IMAP servers have a limit.
+fn free_slot(session: &Session, account: &Account, server: &Server) -> Option<Slot> {
+    match server.protocol {
+        Protocol::Imap => session.engine.imap_slots(server).try_take(account.imap_connections),
+        Protocol::Pop3 | Protocol::Smtp => Some(Slot::unlimited()),
     }
-    session.engine.imap_turns(server).try_take(account.imap_connections)
 }
 
-/// Waits until the account may have another connection at an IMAP server.
-async fn wait_for_turn(session: &Session, account: &Account, server: &Server) -> Result<Turn, Failure> {
-    if let Some(turn) = free_turn(session, account, server) {
-        return Ok(turn);
+/// Waits until the account may have another connection at the server.
+async fn wait_for_slot(session: &Session, account: &Account, server: &Server) -> Result<Slot, Failure> {
+    if let Some(slot) = free_slot(session, account, server) {
+        return Ok(slot);
     }
     let none_left = |_| Failure::NoConnectionLeft { at: server.into(), most: account.imap_connections };
-    let turn = timeout(session.settings.timeouts.reply, imap::wait_for_turn(session, account, server)).await;
-    turn.map_err(none_left)
+    let slot = timeout(session.settings.timeouts.reply, imap::wait_for_slot(session, account, server)).await;
+    slot.map_err(none_left)
 }
 
 /// While this exists, the client's session at the provider counts as the login that opens the gate.
@@ -306,6 +295,27 @@ impl Drop for OpenLogin {
         if let Some(cell) = &self.0 {
             cell.lock().on_session_end(now());
         }
+    }
+}
+
+/// The third act where the mail is in a folder of an IMAP server. Takes the marks of deletion that an earlier session left
+/// there, and leaves its own.
+async fn pass_folder(
+    session: &mut Session,
+    client: &mut ClientConn,
+    upstream: Box<Upstream>,
+    open: OpenSession,
+    account: &Account,
+    mut opened: Opened,
+) {
+    let (folder, validity) = (account.maildrop().and_then(Maildrop::folder), opened.messages.validity());
+    if let Some((server, folder)) = folder {
+        opened.left_marks = session.engine.left_marks.of(server, folder, validity);
+    }
+    let mut filter = MaildropFilter::new(opened, Arc::clone(&session.progress)).reading(account.readable);
+    pass(session, client, upstream, open, account, &mut filter).await;
+    if let (Some((server, folder)), Some(uids)) = (folder, filter.left_marks()) {
+        session.engine.left_marks.set(server, folder, validity, uids);
     }
 }
 
@@ -367,51 +377,70 @@ async fn pass<F: PopFilter>(
     let timeouts = &session.settings.timeouts;
     let limits = Limits { idle: timeouts.idle, reply: timeouts.reply, data: timeouts.data, agreed: timeouts.idle };
     let ended = relay(client, &mut upstream.conn, filter, limits, &mut session.stopping).await;
-    // The session counts as a login no longer; the gate's clock starts now. The connection is still one of those that the
-    // account may have, until it is closed.
-    let OpenSession { login, turn } = open;
+    let OpenSession { login, slot } = open;
+    // From now on the session no longer counts as a login, and the gate's clock runs. The slot is free once the connection is
+    // closed.
     drop(login);
+    report_heard(session, account, &upstream.at, filter);
+    // However it ended, ostler never says QUIT by itself: QUIT commits the deletions (RFC 1939, section 6), and that is
+    // the client's to say.
+    let waiting = filter.waiting();
+    if let Some(failure) = ended.server_failure(&upstream.at, waiting, limits) {
+        let failure = judge(failure, waiting, filter.bye().map(str::to_owned));
+        upstream.conn.close().await;
+        drop(slot);
+        end_failed(session, client, account, (*filter).as_ref(), &ended, &failure).await;
+    } else if let Ended::Violation(ProtocolViolation::Client(misuse)) = ended {
+        upstream.conn.close().await;
+        end_misused(session, client, (*filter).as_ref(), misuse).await;
+    } else {
+        publish_fetched(session, account, (*filter).as_ref());
+        // The client first: it may wait for the end of the connection.
+        client.close().await;
+        upstream.conn.close().await;
+    }
+}
+
+/// Reports what the provider wants people to read, and what went wrong at QUIT.
+fn report_heard<F: PopFilter>(session: &Session, account: &Account, at: &ServerAddr, filter: &mut F) {
     for text in filter.take_alerts() {
-        warn!("[{}] {} says: {text}", session.id, upstream.at.host);
+        warn!("[{}] {} says: {text}", session.id, at.host);
     }
     if let Some(failure) = filter.take_failure() {
         session.report(Some(account), &failure);
     }
-    let waiting = filter.waiting();
-    let bye = filter.bye().map(str::to_owned);
-    let filter = (*filter).as_ref();
-    // However it ended, ostler never says QUIT by itself: QUIT commits the deletions (RFC 1939, section 6), and that is
-    // the client's to say.
-    if let Some(failure) = ended.server_failure(&upstream.at, waiting, limits) {
-        let failure = judge(failure, waiting, bye);
-        let _ = timeout(CLOSE_TIMEOUT, upstream.conn.close()).await;
-        drop(turn);
-        session.report(Some(account), &failure);
-        let hung_up = matches!(ended, Ended::ServerGone);
-        note_silence(session, account, filter, &ended);
-        tell_client(session, client, filter, &failure, hung_up).await;
-    } else if let Ended::Violation(ProtocolViolation::Client(misuse)) = ended {
-        let _ = timeout(CLOSE_TIMEOUT, upstream.conn.close()).await;
-        // In the middle of an answer the client would take the line for a part of it.
-        let text = if filter.is_inside_text() { String::new() } else { Pop3Words.misuse(&misuse) };
-        session.report_misuse(misuse);
-        say_goodbye(client, &text).await;
-    } else {
-        let (messages, octets) = filter.totals();
-        session.engine.events.publish(Event::Fetched {
-            account: account.name.clone(),
-            messages,
-            octets,
-            changes: filter.changes(),
-        });
-        // The client first: it may wait for the end of the connection.
-        client.close().await;
-        let _ = timeout(CLOSE_TIMEOUT, upstream.conn.close()).await;
-    }
 }
 
-/// What has failed, by what was waited for, and by what the provider has said before it hung up. Whether it has deleted what it
-/// was to delete matters more than its words.
+/// Ends a session whose provider has failed.
+async fn end_failed(
+    session: &mut Session,
+    client: &mut ClientConn,
+    account: &Account,
+    filter: &Pop3Filter,
+    ended: &Ended,
+    failure: &Failure,
+) {
+    session.report(Some(account), failure);
+    note_silence(session, account, filter, ended);
+    tell_client(session, client, filter, failure, matches!(ended, Ended::ServerGone)).await;
+}
+
+/// Ends a session whose client has done something that no mail program does.
+async fn end_misused(session: &Session, client: &mut ClientConn, filter: &Pop3Filter, misuse: Misuse) {
+    // In the middle of an answer the client would take the line for a part of it.
+    let text = if filter.is_inside_text() { String::new() } else { Pop3Words.misuse(&misuse) };
+    session.report_misuse(misuse);
+    say_goodbye(client, &text).await;
+}
+
+fn publish_fetched(session: &Session, account: &Account, filter: &Pop3Filter) {
+    let (messages, octets) = filter.totals();
+    let (account, changes) = (account.name.clone(), filter.changes());
+    session.engine.events.publish(Event::Fetched { account, messages, octets, changes });
+}
+
+/// Makes the failure more exact, by what was waited for and what the provider has said before it hung up. If it owed a
+/// deletion, that matters more than its words.
 fn judge(failure: Failure, waiting: Waiting, bye: Option<String>) -> Failure {
     match (failure, bye) {
         (Failure::TimedOut { at, after, .. }, _) if waiting == Waiting::Deletion => {
@@ -422,7 +451,7 @@ fn judge(failure: Failure, waiting: Waiting, bye: Option<String>) -> Failure {
     }
 }
 
-/// Remembers of a provider that left something unanswered, if it may be because commands came together.
+/// If the provider left something unanswered, and that may be because commands came together, remembers it.
 fn note_silence(session: &Session, account: &Account, filter: &Pop3Filter, ended: &Ended) {
     let has_hung_up = matches!(ended, Ended::ServerGone);
     let is_silent = has_hung_up || matches!(ended, Ended::TimedOut(Clock::Reply, _));

@@ -1,5 +1,5 @@
-//! The OAuth2 access tokens that ostler keeps for its accounts: out of the keyring, renewed early, by one session for all that
-//! wait, and by one process at a time, because most companies take an old refresh token for a stolen one.
+//! The OAuth2 access tokens of ostler's accounts. They come from the keyring and are renewed before they end. One session renews
+//! for all that wait, and one process at a time: most companies take a refresh token that is used twice for a stolen one.
 //!
 //! Not here: what is said to a company and what its answers mean (`ostler_mail::oauth2`); the sign-in by the user
 //! (`setup/authorize`).
@@ -29,11 +29,11 @@ use ostler_mail::oauth2::answer::{self, Answer};
 use ostler_mail::oauth2::tokens::{Binding, Tokens, servers_of};
 use ostler_mail::secret::Secret;
 
-/// For the whole of a request for tokens.
+/// How long a whole request for tokens may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// For one connection, and again for its TLS handshake.
+/// How long connecting may take, and again its TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest answer; real ones have some thousand octets.
+/// The longest answer to a request. Real ones have some thousand octets.
 const MAX_ANSWER_OCTETS: usize = 1024 * 1024;
 /// How long to wait for another process that renews the same tokens: a whole request, and the keyring.
 const TURN_TIMEOUT: Duration = Duration::from_secs(45);
@@ -44,9 +44,9 @@ const MADE_FOR_OTHERS: &str = "the settings name another server, registration or
 /// Why there is no access token.
 #[derive(Debug, Clone)]
 pub(crate) enum NoToken {
-    /// The user has to sign in; in words that follow "sign in again:".
+    /// The user has to sign in. The words follow "sign in again:".
     NeedsSignIn(String),
-    /// It may work again by itself; in words.
+    /// Trouble that may pass, in words.
     Trouble(String),
     /// The keyring has trouble.
     Vault(Arc<VaultError>),
@@ -73,13 +73,13 @@ impl fmt::Display for NoToken {
     }
 }
 
-/// Hands out access tokens. Cheap to clone; clones share what is kept.
+/// Hands out access tokens. Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub(crate) struct TokenKeeper {
     vault: Vault,
     dialer: Arc<Dialer>,
     accounts: Arc<Mutex<HashMap<String, Arc<Cell>>>>,
-    /// Counts the sign-outs. What was signed in before the last one is not used again.
+    /// Counts the sign-outs. A connection that was signed in before the last one is not used again.
     sign_outs: watch::Sender<u64>,
     events: Events,
 }
@@ -89,23 +89,23 @@ type Cell = tokio::sync::Mutex<Kept>;
 
 #[derive(Default)]
 struct Kept {
-    /// What the keyring has, as far as is known.
+    /// The newest tokens that are known.
     tokens: Option<Arc<Tokens>>,
-    /// `tokens` could not be stored. The keyring has older ones, which are of no use any more.
+    /// `tokens` could not be stored. The keyring has older ones, which the company no longer takes.
     is_unsaved: bool,
-    /// The company has ended these for good, and why. They are not tried again.
+    /// The tokens that the company has ended for good, and why. They are not tried again.
     ended: Option<(Arc<Tokens>, String)>,
-    /// The last attempt failed, and when. Those who have waited for it get the same answer.
+    /// When the last attempt failed, and why. The sessions that waited for it get the same answer.
     failed: Option<(Instant, NoToken)>,
 }
 
 impl TokenKeeper {
-    /// Keeps tokens in this vault, renews them over this dialer, and tells of it.
+    /// Keeps tokens in this vault, renews them over this dialer, and publishes each renewal.
     pub(crate) fn new(vault: Vault, dialer: Arc<Dialer>, events: Events) -> Self {
         Self { vault, dialer, accounts: Arc::default(), sign_outs: watch::Sender::new(0), events }
     }
 
-    /// For a command, which ends before anybody reads its events.
+    /// For a command. Nothing reads its events.
     pub(crate) fn of_command() -> Self {
         Self::new(Vault::new(), Arc::default(), Events::default())
     }
@@ -117,8 +117,8 @@ impl TokenKeeper {
         refused: Option<&Arc<Secret>>,
     ) -> Result<Arc<Tokens>, NoToken> {
         let issuer = issuer_of(account)?;
-        if self.vault.is_made_up() {
-            // A trial. What a renewal brings would be lost with it, and with that the sign-in.
+        if self.vault.is_in_memory() {
+            // A trial. The new refresh token would be lost with the trial, and the sign-in with it.
             let stored = self.stored(account).await.map_err(|error| NoToken::Vault(Arc::new(error)))?;
             let missing = || NoToken::NeedsSignIn(format!("you have not signed in at {} yet", issuer.title));
             return stored.map(Arc::new).ok_or_else(missing);
@@ -139,27 +139,27 @@ impl TokenKeeper {
 
     /// Whether a token that a mail server has refused can be renewed.
     pub(crate) fn can_renew(&self) -> bool {
-        !self.vault.is_made_up()
+        !self.vault.is_in_memory()
     }
 
-    /// Until when the token is good that an account has in memory; `None` if there is none, or it is being renewed.
+    /// When the token ends that an account has in memory; `None` if there is none, or it is being renewed.
     pub(crate) fn good_until(&self, account: &str) -> Option<UnixTime> {
         self.cell(account).try_lock().ok()?.tokens.as_ref()?.expires()
     }
 
-    /// Drops what is kept in memory, because the user has signed in or out, here or in another process.
+    /// Drops the tokens in memory, because the user has signed in or out, here or in another process.
     pub(crate) async fn forget(&self, account: &Account) {
         let cell = self.cell(&account.name);
         *cell.lock().await = Kept::default();
     }
 
-    /// As [`Self::forget`], and ends the connections that were kept for the next message.
+    /// As [`Self::forget`], and ends the SMTP sessions that wait for the next message.
     pub(crate) async fn sign_out(&self, account: &Account) {
         self.forget(account).await;
         self.sign_outs.send_modify(|count| *count += 1);
     }
 
-    /// Tells of each account that the settings have changed so that its tokens may not be used: before a client has to hear of it.
+    /// Reports each account whose tokens may not be used with the new settings, so that the user hears of it before a client does.
     pub(crate) async fn look_at_changes(&self, old: &Settings, new: &Settings) {
         let binding = |account: &Account| issuer_of(account).ok().map(|issuer| Binding::of(account, &issuer));
         for account in &new.accounts {
@@ -184,7 +184,7 @@ impl TokenKeeper {
         self.sign_outs.subscribe()
     }
 
-    /// What the keyring has, without a renewal.
+    /// The tokens that the keyring has, without a renewal.
     pub(crate) async fn stored(&self, account: &Account) -> Result<Option<Tokens>, VaultError> {
         let stored = self.vault.tokens(account).await?;
         Ok(stored.and_then(|bytes| Tokens::from_bytes(&bytes)))
@@ -207,7 +207,7 @@ impl TokenKeeper {
         Ok(stored)
     }
 
-    /// Whether there is all that proves who ostler is at a company.
+    /// Checks that the secret of ostler's registration at a company can be read, if it has one.
     pub(crate) async fn look_for_client_secret(&self, account: &Account, issuer: &Issuer) -> Result<(), NoToken> {
         if let Some(ClientSecret::Kept(source)) = &issuer.client_secret {
             self.client_secret(account, issuer, source).await?;
@@ -225,7 +225,7 @@ impl TokenKeeper {
         found.map_err(|error| NoToken::Vault(Arc::new(error)))
     }
 
-    /// Sends a form to one of a company's addresses, with what proves who ostler is.
+    /// Sends a form to one of a company's addresses, with the secret of ostler's registration.
     pub(crate) async fn post(
         &self,
         account: &Account,
@@ -313,7 +313,7 @@ async fn wait_for_turn(account: &Account) -> Option<Turn> {
     turn::wait_for(&format!("tokens of {}", account.name), TURN_TIMEOUT).await
 }
 
-/// One session's wish for tokens.
+/// One session that wants tokens.
 struct Renewal<'a> {
     keeper: &'a TokenKeeper,
     account: &'a Account,
@@ -340,9 +340,9 @@ impl Renewal<'_> {
             return Err(NoToken::NeedsSignIn(why.clone()));
         }
         match self.renew(kept, &tokens).await {
-            // Better a token that is about to end than none.
+            // A token that is about to end is better than none.
             Err(NoToken::Trouble(why)) if self.refused.is_none() && tokens.is_alive(os::unix_now()) => {
-                debug!("{why}; the token that there is goes on being used");
+                debug!("{why}; the old token is used as long as it is good");
                 Ok(tokens)
             }
             done => done,
@@ -379,23 +379,13 @@ impl Renewal<'_> {
     }
 
     async fn renew(&self, kept: &mut Kept, old: &Arc<Tokens>) -> Result<Arc<Tokens>, NoToken> {
-        let Some(form) = old.renew(self.issuer) else {
-            return if self.refused.is_none() && old.is_alive(os::unix_now()) {
-                Ok(Arc::clone(old))
-            } else {
-                Err(NoToken::NeedsSignIn(format!(
-                    "{} has let ostler in for a short time only, which is over",
-                    self.issuer.title
-                )))
-            };
-        };
+        let Some(form) = old.renew(self.issuer) else { return self.use_to_the_end(old) };
         let reply = self.keeper.post(self.account, self.issuer, &self.issuer.token, form).await?;
-        let answer = answer::read(reply.status, &reply.body);
-        match answer {
+        match answer::read(reply.status, &reply.body) {
             Answer::Granted(grant) => {
                 self.keeper.events.publish(Event::TokensRenewed(self.account.name.clone()));
                 let tokens = Arc::new(old.renewed(grant, os::unix_now()));
-                // The old refresh token may be of no use from now on, so the new one is kept whatever happens.
+                // The old refresh token may be void from now on, so the new one is kept whatever happens.
                 (kept.tokens, kept.is_unsaved) = (Some(Arc::clone(&tokens)), true);
                 self.store(&tokens).await?;
                 kept.is_unsaved = false;
@@ -410,6 +400,15 @@ impl Renewal<'_> {
             Answer::Refused(refusal) => Err(self.trouble(old, &format!("refuses: {}", refusal.words()))),
             Answer::Trouble(words) => Err(self.trouble(old, &words)),
         }
+    }
+
+    /// Tokens that cannot be renewed, as long as they are good.
+    fn use_to_the_end(&self, tokens: &Arc<Tokens>) -> Result<Arc<Tokens>, NoToken> {
+        if self.refused.is_none() && tokens.is_alive(os::unix_now()) {
+            return Ok(Arc::clone(tokens));
+        }
+        let why = format!("{} has let ostler in for a short time only, which is over", self.issuer.title);
+        Err(NoToken::NeedsSignIn(why))
     }
 
     fn trouble(&self, old: &Tokens, words: &str) -> NoToken {

@@ -1,19 +1,20 @@
-//! Whether a server that offers PIPELINING trips over commands that come to it together: it answers the first, and no other. A
-//! network that fails just then looks the same. So the first time is remembered for minutes, enough for the user's next try to
-//! work; who trips again soon after is taken at its word for a day.
+//! Some servers offer PIPELINING and trip over it: they answer the first of the commands that come together, and no other. A
+//! network that fails just then looks the same. So the first time ostler sends one command at a time only for some minutes,
+//! enough for the user's next try to work; if it happens again within a day, for a day.
 
 use std::time::Duration;
 
 use ostler_mail::clock::Moment;
 
+/// How long a server gets one command at a time after the first time.
 const FIRST_LIFETIME: Duration = Duration::from_secs(10 * 60);
-/// Also how soon a second time has to come to be one.
+/// How long after a second time, and within what time it counts as the second.
 const NEXT_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// What was observed of one server.
+/// When one server has tripped.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tripping {
-    /// When it tripped last, and for how long it gets one command at a time.
+    /// The last time, and for how long the server gets one command at a time.
     last: Option<(Moment, Duration)>,
 }
 

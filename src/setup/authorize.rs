@@ -262,7 +262,7 @@ impl<'a> Authorize<'a> {
                     return Err(failed);
                 }
                 Heard::Code(code) => {
-                    // From here on nobody else is heard.
+                    // From here on no other answer is taken.
                     drop(loopback);
                     let secrets = [&code].into_iter().chain(sign_in.secrets());
                     let redeemed = self.ask_for_tokens(sign_in.redeem(&self.issuer, &code), secrets).await;

@@ -33,12 +33,12 @@ pub(crate) enum KeepError {
     Keyring(#[source] VaultError),
 }
 
-/// The account that has this name or address already, be it as one of its further addresses.
+/// The account that has this name or address already, perhaps as one of its further addresses.
 pub(crate) fn existing<'a>(settings: &'a Settings, name: &str, address: &str) -> Option<&'a Account> {
     existing_sender(settings, name).or_else(|| existing_sender(settings, address))
 }
 
-/// The account that is called so, or sends for this address.
+/// The account that has this name, or sends for this address.
 pub(crate) fn existing_sender<'a>(settings: &'a Settings, given: &str) -> Option<&'a Account> {
     let is_it = |a: &&std::sync::Arc<Account>| {
         let aliases = a.aliases.iter().map(Alias::to_string);
@@ -47,8 +47,8 @@ pub(crate) fn existing_sender<'a>(settings: &'a Settings, given: &str) -> Option
     settings.accounts.iter().find(is_it).map(AsRef::as_ref)
 }
 
-/// Saves an account. The file is read again for this, because the user may have changed it meanwhile. Who saves another one at
-/// the same time waits: to undo the passwords of an account that is there already would undo those of the first.
+/// Saves an account. The file is read again for this, because the user may have changed it meanwhile. Two processes that save an
+/// account take turns: otherwise the one that comes too late would undo the passwords of the one that was saved.
 pub(crate) async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> Result<(), KeepError> {
     let _turn = turn::wait_for(&format!("add to {}", config::turn_name(file)), KEEP_TURN_TIMEOUT).await;
     let parsed = config::load(file).map_err(|error| KeepError::Settings(Box::new(error)))?;

@@ -128,13 +128,17 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         Arc::new(Engine::new(settings, vault, Events::default()))
     }
 
-    /// Tries all steps to one server of an account.
-    async fn try_server(&mut self, account: &Account, server: &Server) -> Result<(), Failure> {
+    /// A doctor for an account that is not saved. The user sees each step as soon as it is done.
+    fn doctor(&mut self, account: &Account) -> Doctor<'_> {
         let engine = self.engine(account);
         let ui = &mut *self.ui;
-        let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
-        let ok = doctor.check_server(server).await;
-        outcome(ok, doctor)
+        Doctor::new(engine, Arc::new(account.clone()), move |step| ui.step(step))
+    }
+
+    /// Tries all steps to one server of an account.
+    async fn try_server(&mut self, account: &Account, server: &Server) -> Result<(), Failure> {
+        let mut doctor = self.doctor(account);
+        if doctor.check_server(server).await { Ok(()) } else { Err(last_failure(doctor)) }
     }
 
     /// Tries all steps to one server. If it refuses a password with letters beyond ASCII, it is tried in another charset too,
@@ -159,11 +163,8 @@ impl<'a, T: SetupUi> Trial<'a, T> {
 
     /// Tries what a send does, up to RCPT.
     async fn try_send(&mut self, account: &Account) -> Result<(), Failure> {
-        let engine = self.engine(account);
-        let ui = &mut *self.ui;
-        let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
-        let ok = doctor.check_send().await;
-        outcome(ok, doctor)
+        let mut doctor = self.doctor(account);
+        if doctor.check_send().await { Ok(()) } else { Err(last_failure(doctor)) }
     }
 
     /// Looks whether the server for sending relays mail without a sign-in, if it offers none.
@@ -220,14 +221,11 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         }
     }
 
-    /// Looks whether IMAP works too. Most programs fetch by POP3, so what comes of it is told and decides nothing.
+    /// Looks whether IMAP works too, and tells the user. It decides nothing, because most programs fetch by POP3.
     async fn look_at_imap(&mut self, pop3: &Server) {
         let account = self.plan.account(Some(pop3.clone()), Vec::new());
         let Some(imap) = &account.imap else { return };
-        let engine = self.engine(&account);
-        let ui = &mut *self.ui;
-        let mut doctor = Doctor::new(engine, Arc::new(account.clone()), |step| ui.step(step));
-        doctor.check_imap_beside_pop3(imap).await;
+        self.doctor(&account).check_imap_beside_pop3(imap).await;
     }
 
     /// Whether the user agrees to IMAP where POP3 cannot be used: some providers have POP3 switched off until their user
@@ -255,31 +253,48 @@ impl<'a, T: SetupUi> Trial<'a, T> {
         let plan = self.plan;
         let mut at = 0;
         while let Some(endpoint) = endpoints.get(at) {
-            let mut names = plan.fetch_as.usernames(endpoint).into_iter().peekable();
-            let mut last = None;
-            while let Some(name) = names.next() {
-                let server = plan.incoming_server(endpoint, name.clone()).with_password_charset(self.charset);
-                match self.try_charsets(&server, |server| plan.account_at(server)).await {
-                    Ok(server) => {
-                        self.charset = server.password_charset();
-                        return Ok(Some(server));
-                    }
-                    Err(failure) => {
-                        let go_on = self.announce_other_name(&failure, &name, names.peek());
-                        last = Some((server, failure));
-                        if !go_on {
-                            break;
-                        }
-                    }
+            let (names, charset) = (plan.fetch_as.usernames(endpoint), self.charset);
+            let server = |name| plan.incoming_server(endpoint, name).with_password_charset(charset);
+            let (server, failure) = match self.try_names(names, server, |server| plan.account_at(server)).await {
+                Ok(server) => {
+                    self.charset = server.password_charset();
+                    return Ok(Some(server));
                 }
-            }
-            let Some((server, failure)) = last else { break };
+                Err(Some(failed)) => failed,
+                Err(None) => break,
+            };
             match self.offer_another(endpoints, at, &failure).await {
                 Some(other) => at = other,
                 None => return Err(Broken { server: Some(server), failure: Some(failure) }),
             }
         }
         Ok(None)
+    }
+
+    /// Signs in under one form of the user name after the other, until one is accepted, or refused for another reason than its
+    /// form. The error is the last failure; `None` if there is no name to try.
+    async fn try_names(
+        &mut self,
+        names: Vec<String>,
+        server: impl Fn(String) -> Server,
+        as_account: impl Fn(&Server) -> Account,
+    ) -> Result<Server, Option<(Server, Failure)>> {
+        let mut names = names.into_iter().peekable();
+        let mut last = None;
+        while let Some(name) = names.next() {
+            let server = server(name.clone());
+            match self.try_charsets(&server, &as_account).await {
+                Ok(server) => return Ok(server),
+                Err(failure) => {
+                    let goes_on = self.announce_other_name(&failure, &name, names.peek());
+                    last = Some((server, failure));
+                    if !goes_on {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last)
     }
 
     /// Whether to try the next form of a user name, because this one was refused.
@@ -368,57 +383,48 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     /// Tries to send with a user name and password; if the server does not want these, after a POP login or without
     /// anything.
     async fn try_signed_in(&mut self, endpoint: &Endpoint, pop3: Option<&Server>) -> Result<Server, (Server, Failure)> {
-        let mut names = self.outgoing_names(endpoint, pop3);
-        let mut last = None;
-        while !names.is_empty() {
-            let name = names.remove(0);
-            let plan = self.plan;
-            // The same password at the same provider; another company has another password.
-            let charset = if plan.sends_elsewhere() { PasswordCharset::default() } else { self.charset };
-            let server = plan.outgoing_server(endpoint, SendAuth::Password(name.clone()));
-            let server = server.with_password_charset(charset);
-            let as_account = |server: &Server| plan.account(None, vec![server.clone()]);
-            match self.try_charsets(&server, as_account).await {
-                Ok(server) => {
-                    return match self.try_send(&as_account(&server)).await {
-                        Ok(()) => Ok(server),
-                        Err(failure) => Err((server, failure)),
-                    };
-                }
-                Err(failure) => {
-                    let go_on = self.announce_other_name(&failure, &name, names.first());
-                    last = Some((server, failure));
-                    if !go_on {
-                        break;
-                    }
-                }
+        let plan = self.plan;
+        // The same password at the same provider; another company has another password.
+        let charset = if plan.sends_elsewhere() { PasswordCharset::default() } else { self.charset };
+        let server = |name| plan.outgoing_server(endpoint, SendAuth::Password(name)).with_password_charset(charset);
+        let as_account = |server: &Server| plan.account(None, vec![server.clone()]);
+        match self.try_names(self.outgoing_names(endpoint, pop3), server, as_account).await {
+            Ok(server) => match self.try_send(&as_account(&server)).await {
+                Ok(()) => Ok(server),
+                Err(failure) => Err((server, failure)),
+            },
+            Err(failed) => {
+                let no_name = || (plan.outgoing_server(endpoint, SendAuth::Nothing), Failure::Internal);
+                self.try_without_sign_in(endpoint, pop3, failed.unwrap_or_else(no_name)).await
             }
         }
-        let (server, failure) =
-            last.unwrap_or_else(|| (self.plan.outgoing_server(endpoint, SendAuth::Nothing), Failure::Internal));
-        match (&failure, pop3) {
+    }
+
+    /// Tries what is left when the server for sending does not take the sign-in: a POP login before the send, or nothing at all.
+    /// Both are guesses, so the failure of the sign-in is the one to show.
+    async fn try_without_sign_in(
+        &mut self,
+        endpoint: &Endpoint,
+        pop3: Option<&Server>,
+        (server, failure): (Server, Failure),
+    ) -> Result<Server, (Server, Failure)> {
+        let is_disabled = matches!(failure, Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. });
+        let is_refused = matches!(failure, Failure::SignInRefused { .. });
+        match pop3 {
+            _ if self.plan.sends_with_token() => Err((server, failure)),
             // The password is right, since fetching works with it. Perhaps the server wants a POP login instead.
-            (
-                Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. } | Failure::SignInRefused { .. },
-                Some(login),
-            ) if !self.plan.sends_elsewhere() && !self.plan.sends_with_token() => {
+            Some(login) if (is_disabled || is_refused) && !self.plan.sends_elsewhere() => {
                 self.ui.say("Signing in does not work there. Trying a POP login before the send instead.");
                 let through = self.try_through_gate(endpoint, login, GateBefore::Shut).await;
-                // The first failure is the one to show, because the POP login was a guess.
                 through.map_err(|_| (server, failure))
             }
-            (Failure::SignInDisabled { .. } | Failure::MechanismRefused { .. }, None)
-                if !self.plan.sends_with_token() =>
-            {
-                // Some providers know their customers by their addresses and want no sign-in at all.
+            // Some providers know their customers by their addresses and want no sign-in at all.
+            None if is_disabled => {
                 let open = self.plan.outgoing_server(endpoint, SendAuth::Nothing);
                 let account = self.plan.account(None, vec![open.clone()]);
-                match self.try_send(&account).await {
-                    Ok(()) => Ok(open),
-                    Err(_) => Err((server, failure)),
-                }
+                self.try_send(&account).await.map(|()| open).map_err(|_| (server, failure))
             }
-            _ => Err((server, failure)),
+            Some(_) | None => Err((server, failure)),
         }
     }
 
@@ -433,12 +439,10 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     }
 }
 
-fn outcome(ok: bool, doctor: Doctor<'_>) -> Result<(), Failure> {
-    if ok {
-        return Ok(());
-    }
+/// The failure that ended a check.
+fn last_failure(doctor: Doctor<'_>) -> Failure {
     let failure = doctor.into_steps().into_iter().rev().find_map(|step| step.failure);
-    Err(failure.unwrap_or(Failure::Internal))
+    failure.unwrap_or(Failure::Internal)
 }
 
 /// Whether another server of the provider may work: this one could not be used, and it has not refused the password.

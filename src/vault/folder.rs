@@ -1,5 +1,5 @@
-//! Secrets in a folder of files, in place of the system's keyring: for a service or a container, where nobody logs in who could
-//! unlock a keyring. The user chooses it with a variable of ostler's environment; nothing else makes ostler write a secret to
+//! Secrets in a folder of files, in place of the system's keyring: for a service or a container, where no user logs in to unlock
+//! a keyring. The user chooses it with a variable of ostler's environment; nothing else makes ostler write a secret to
 //! a file.
 //!
 //! Folder and files are for their owner only. A file has a hash as its name, because the user part of an entry may hold any
@@ -18,7 +18,7 @@ use super::worker::{Request, Trouble};
 use crate::os::local::make_private;
 use ostler_mail::wire::hex;
 
-/// A larger file is none of ostler's. Tokens of OAuth2 are the longest secrets, at most a few ten thousand octets.
+/// A larger file was not written by ostler. Tokens of OAuth2 are the longest secrets, at most a few ten thousand octets.
 const MAX_FILE_OCTETS: u64 = 1024 * 1024;
 
 /// The ending of a file that is being written.

@@ -3,21 +3,27 @@
 //!
 //! Not here: parsing, storing, connecting.
 
+mod door;
 pub mod endpoint;
 pub mod issuer;
 pub mod mend;
+mod server;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::readable::Readable;
+pub use door::{Access, Door, NearbyDoor, Network};
 use issuer::Issuer;
 use mend::Repair;
+pub use server::{
+    AfterPop, CommandLine, Credentials, DEFAULT_IMAP_CONNECTIONS, PasswordCharset, SecretSource, Security, Server,
+    ServerId, SignIn, Trust, is_this_computer,
+};
 
 /// A mail protocol that a door or a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,244 +89,6 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// How a connection to a provider is protected. There is no opportunistic kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Security {
-    /// TLS from the first octet.
-    Tls,
-    /// STLS (RFC 2595) or STARTTLS (RFC 3207); a server that does not offer it is not used.
-    StartTls,
-    /// No protection. Only a settings file that says `security = "none"` leads here.
-    None,
-}
-
-impl Security {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Tls, Self::StartTls, Self::None];
-
-    /// The kind with this [`name`](Self::name).
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|security| security.name() == name)
-    }
-
-    /// The word in the settings file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Tls => "tls",
-            Self::StartTls => "starttls",
-            Self::None => "none",
-        }
-    }
-}
-
-/// What a server's certificate may be verified against, in addition to the system's roots.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Trust {
-    /// A PEM file for this server only. Its certificates are further roots, and one that is the server's own, octet for
-    /// octet, is trusted for what it is: only its name and dates are checked.
-    pub ca: Option<PathBuf>,
-    /// SHA-256 of the one certificate (DER) that is trusted. Its name, dates and issuer are then not checked.
-    pub pin: Option<[u8; 32]>,
-}
-
-/// The names that the hosts file of Debian and others has for `::1`, and the one that old Red Hat systems have.
-const NAMES_OF_THIS_COMPUTER: [&str; 5] = ["localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"];
-
-/// What the hosts file of old systems has behind these names.
-const LOCAL_DOMAINS: [&str; 3] = [".localdomain", ".localdomain4", ".localdomain6"];
-
-/// Whether a host name or address, with or without the brackets of IPv6, means this computer, where a helper such as Proton
-/// Mail Bridge or DavMail may listen.
-pub fn is_this_computer(host: &str) -> bool {
-    let host = host.trim().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
-    match host.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback() || address.is_unspecified(),
-        Err(_) => {
-            // The resolver of most systems takes 127.1 for 127.0.0.1.
-            let is_short = host.starts_with("127.") && host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-            // Only with the domains of the hosts file: the owner of a real domain may call any host in it localhost.
-            let name = LOCAL_DOMAINS.into_iter().find_map(|domain| host.strip_suffix(domain)).unwrap_or(&host);
-            is_short || NAMES_OF_THIS_COMPUTER.contains(&name) || host.ends_with(".localhost")
-        }
-    }
-}
-
-/// Where a secret comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum SecretSource {
-    /// The keyring of the system.
-    Keyring,
-    /// The first line a command prints.
-    Command(CommandLine),
-    /// The first line of a file that only its owner can read.
-    File(PathBuf),
-    /// A variable of ostler's own environment.
-    Env(String),
-    /// The password that the mail program gives is passed on.
-    Client,
-}
-
-/// A command that prints a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum CommandLine {
-    /// Run by the system's shell.
-    Shell(String),
-    /// A program and its arguments, run without a shell; never empty.
-    Argv(Vec<String>),
-}
-
-/// The octets in which a provider has the letters beyond ASCII of a password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum PasswordCharset {
-    /// As POP3 and SMTP have it today (RFC 6856, RFC 4616).
-    #[default]
-    Utf8,
-    /// As old mail programs on Windows sent them. A password that has other letters goes out as UTF-8 all the same.
-    Windows1252,
-}
-
-impl PasswordCharset {
-    /// Every charset.
-    pub const ALL: [Self; 2] = [Self::Utf8, Self::Windows1252];
-
-    /// The word in the settings file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Utf8 => "utf-8",
-            Self::Windows1252 => "windows-1252",
-        }
-    }
-
-    /// The one to try when this one was refused.
-    pub fn other(self) -> Self {
-        match self {
-            Self::Utf8 => Self::Windows1252,
-            Self::Windows1252 => Self::Utf8,
-        }
-    }
-}
-
-/// The most connections of one account at its IMAP server, unless the settings say otherwise. Netscape opens ten by itself, and
-/// providers refuse more than ten to twenty.
-pub const DEFAULT_IMAP_CONNECTIONS: usize = 8;
-
-/// Who signs in, and with what.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Credentials {
-    /// The user name at the provider; no control characters.
-    pub username: String,
-    /// Where its password (or token) comes from.
-    pub secret: SecretSource,
-    /// How its password is spelled there.
-    pub charset: PasswordCharset,
-}
-
-/// What a server demands before it serves.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum SignIn {
-    /// A user name and a password.
-    Password(Credentials),
-    /// A user name and an OAuth2 access token.
-    OAuth2(Credentials),
-    /// A fresh POP login from the same address (SMTP only).
-    AfterPop(Arc<AfterPop>),
-    /// No sign-in.
-    None,
-}
-
-/// The gate (POP-before-SMTP): the POP login that a provider demands before it takes a send.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct AfterPop {
-    /// Where to log in; always a POP3 server that signs in with a password.
-    pub login: Server,
-    /// The age up to which an earlier login counts. Zero means a login before every send.
-    pub fresh: Duration,
-}
-
-/// One server of a provider.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Server {
-    /// The protocol spoken there.
-    pub protocol: Protocol,
-    /// A host name or an IP address without brackets; always a valid TLS server name.
-    pub host: String,
-    /// Never 0.
-    pub port: u16,
-    /// How the connection is protected.
-    pub security: Security,
-    /// What its certificate is verified against.
-    pub trust: Trust,
-    /// What it demands before it serves.
-    pub sign_in: SignIn,
-    /// Bodies may go there by BDAT, where it offers that; for SMTP.
-    pub chunking: bool,
-}
-
-/// Identifies a server and its user: the key under which secrets, logins and measurements are stored. A changed host,
-/// port, security or user name gives another id, so that no secret stored for the old server reaches the new one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ServerId(String);
-
-impl fmt::Display for ServerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Server {
-    /// Identifies this server and its user.
-    pub fn id(&self) -> ServerId {
-        let user = self.credentials().map_or("", |c| c.username.as_str());
-        ServerId(format!("{} {} {user}@{}:{}", self.protocol, self.security.name(), self.host, self.port))
-    }
-
-    /// The credentials for this server, if it takes any. A gated server has none; its login server has.
-    pub fn credentials(&self) -> Option<&Credentials> {
-        match &self.sign_in {
-            SignIn::Password(c) | SignIn::OAuth2(c) => Some(c),
-            SignIn::AfterPop(_) | SignIn::None => None,
-        }
-    }
-
-    /// How the password is spelled there; the usual way at a server that takes none.
-    pub fn password_charset(&self) -> PasswordCharset {
-        self.credentials().map(|credentials| credentials.charset).unwrap_or_default()
-    }
-
-    /// This server, with the password spelled like this; one that takes no password stays as it is.
-    #[must_use]
-    pub fn with_password_charset(mut self, charset: PasswordCharset) -> Self {
-        if let SignIn::Password(credentials) = &mut self.sign_in {
-            credentials.charset = charset;
-        }
-        self
-    }
-
-    /// The gate in front of this server, if there is one.
-    pub fn gate(&self) -> Option<&Arc<AfterPop>> {
-        if let SignIn::AfterPop(gate) = &self.sign_in { Some(gate) } else { None }
-    }
-
-    /// The word for `auth` in the settings file.
-    pub fn auth_name(&self) -> &'static str {
-        match self.sign_in {
-            SignIn::Password(_) => "password",
-            SignIn::OAuth2(_) => "oauth2",
-            SignIn::AfterPop(_) => "pop-before-smtp",
-            SignIn::None => "none",
-        }
-    }
-
-    /// `host:port` as people write it (`[::1]:110` for an IPv6 address).
-    pub fn address(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
-    }
-}
-
 /// The folder that every IMAP mailbox has, where new mail is; its name has no letter case.
 pub const INBOX: &str = "INBOX";
 /// The longest name of a folder, in characters. No provider takes a longer one.
@@ -355,6 +123,14 @@ impl<'a> Maildrop<'a> {
     pub fn server(self) -> &'a Server {
         match self {
             Self::Pop3(server) | Self::Imap(server, _) => server,
+        }
+    }
+
+    /// The IMAP server and the folder, if it is in one.
+    pub fn folder(self) -> Option<(&'a Server, &'a Folder)> {
+        match self {
+            Self::Pop3(_) => None,
+            Self::Imap(server, folder) => Some((server, folder)),
         }
     }
 }
@@ -458,125 +234,6 @@ impl Account {
     /// Whether `address` is this account's own or one of its aliases.
     pub fn sends_for(&self, address: &str) -> bool {
         self.address.eq_ignore_ascii_case(address) || self.aliases.iter().any(|a| a.covers(address))
-    }
-}
-
-/// Which clients the doors let in (`docs/promises.md`, section 10).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Access {
-    /// Programs of the user who runs ostler.
-    SameUser,
-    /// Clients that give the account's local password.
-    Password,
-    /// Every client that can reach the door.
-    Anyone,
-}
-
-impl Access {
-    /// The word in the settings file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SameUser => "same-user",
-            Self::Password => "password",
-            Self::Anyone => "anyone",
-        }
-    }
-}
-
-/// A network in CIDR form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Network {
-    /// Any address of the network.
-    pub address: IpAddr,
-    /// The number of leading bits that count; at most 32 for IPv4, 128 for IPv6.
-    pub prefix: u8,
-}
-
-impl Network {
-    /// Whether `address` belongs to this network. An IPv4 address that came in through an IPv6 socket counts as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        fn leading(value: u128, width: u32, prefix: u8) -> u128 {
-            // `::/0` would shift out all 128 bits, which Rust refuses; every address is in it.
-            value.checked_shr(width - u32::from(prefix)).unwrap_or(0)
-        }
-        match (self.address.to_canonical(), address.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                leading(u32::from(a).into(), 32, self.prefix) == leading(u32::from(b).into(), 32, self.prefix)
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => {
-                leading(a.into(), 128, self.prefix) == leading(b.into(), 128, self.prefix)
-            }
-            _ => false,
-        }
-    }
-}
-
-impl Network {
-    /// Whether it is a single computer.
-    pub fn is_one_address(&self) -> bool {
-        self.prefix == if self.address.to_canonical().is_ipv4() && self.prefix <= 32 { 32 } else { 128 }
-    }
-
-    /// An address that a computer in it may have: the given one or, if that is the network itself, the next. `None`: it is
-    /// every address there is.
-    pub fn some_address(&self) -> Option<IpAddr> {
-        match (self.prefix, self.address.to_canonical()) {
-            (0, _) => None,
-            (..=30, IpAddr::V4(address)) => Some(Ipv4Addr::from_bits(address.to_bits() | 1).into()),
-            (..=126, IpAddr::V6(address)) => Some(Ipv6Addr::from_bits(address.to_bits() | 1).into()),
-            (_, address) => Some(address),
-        }
-    }
-}
-
-/// A listener: a local address and port to which clients connect.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Door {
-    /// The protocol spoken there.
-    pub protocol: Protocol,
-    /// On loopback, or in a network that the settings file allows.
-    pub address: SocketAddr,
-    /// The `::1` that goes with a plain port number. Skipped silently where the computer has no IPv6.
-    pub is_companion: bool,
-    /// The name of the one account this door leads to. `None`: the client says which.
-    pub account: Option<String>,
-}
-
-impl Door {
-    /// Whether programs on other computers can reach it. One on every address counts, though it is on loopback too.
-    pub fn is_on_network(&self) -> bool {
-        !self.address.ip().to_canonical().is_loopback()
-    }
-
-    /// Which of several doors to name: one that is no companion, on loopback before a network, IPv4 before IPv6. The least is
-    /// the best.
-    fn rank(&self) -> (bool, bool, bool) {
-        (self.is_companion, self.is_on_network(), self.address.ip().to_canonical().is_ipv6())
-    }
-
-    /// Whether a program reaches it at this address of ostler's computer.
-    pub fn is_reached_at(&self, address: IpAddr) -> bool {
-        let (own, address) = (self.address.ip().to_canonical(), address.to_canonical());
-        // A socket on every IPv6 address takes IPv4 connections too.
-        own == address || own.is_unspecified() && (own.is_ipv6() || address.is_ipv4())
-    }
-}
-
-/// A door as it is named to a client that came to another one, of which it can reach this.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NearbyDoor {
-    /// Its port.
-    pub port: u16,
-    /// Its address, where it differs from the one that the client came to.
-    pub address: Option<IpAddr>,
-}
-
-impl fmt::Display for NearbyDoor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
-            Some(address) => write!(f, "{} at {address}", self.port),
-            None => write!(f, "{}", self.port),
-        }
     }
 }
 
@@ -696,6 +353,8 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     #[test]

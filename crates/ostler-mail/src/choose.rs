@@ -33,7 +33,7 @@ pub(crate) fn by_user_name(accounts: &[Arc<Account>], given: &str) -> Result<Arc
 }
 
 /// The account that sends for an address when neither door nor AUTH has decided: its owner, else the default account, else
-/// the only account there is.
+/// the only account.
 pub(crate) fn by_sender(accounts: &[Arc<Account>], sender: &str) -> Result<Arc<Account>, Failure> {
     // The null sender of a read receipt belongs to no account.
     let owner = (!sender.is_empty()).then(|| {

@@ -2,7 +2,7 @@
 //! says in one sentence what happened and where (`failure/sentence.rs`), and in another what to do (`failure/advice.rs`),
 //! which for a provider's refusal depends on its words (`failure/known_words.rs`).
 //!
-//! Not here: the reply a client gets for a failure (`pop3/words.rs`, `smtp/words.rs`).
+//! Not here: the reply a client gets for a failure (`words.rs` of each protocol).
 
 mod advice;
 mod command;
@@ -432,7 +432,7 @@ pub enum Failure {
         /// Why, without a full stop.
         why: String,
     },
-    /// No access token could be had just now: the company that gives them out was not reached, or is in trouble.
+    /// There is no access token just now: ostler did not reach the company that gives them out, or the company is in trouble.
     NoToken {
         /// The account's name.
         account: String,

@@ -61,8 +61,8 @@ pub(crate) fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The capabilities that a client may see, because ostler or the provider behind it can serve them to a program of the time.
-/// An entry with `=` at its end is a prefix. Never those that would change what the lines mean (COMPRESS, STARTTLS, UTF8=),
-/// that ostler answers itself (AUTH=, LOGINDISABLED), or at which an old program does what no one can foresee.
+/// An entry with `=` at its end is a prefix. The list has none that would change what the lines mean (COMPRESS, STARTTLS, UTF8=),
+/// none that ostler answers itself (AUTH=, LOGINDISABLED), and none that surprises old programs.
 const CAPABILITIES: [&[u8]; 11] = [
     b"IMAP4REV1",
     b"NAMESPACE",

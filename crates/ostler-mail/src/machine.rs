@@ -1,8 +1,10 @@
 //! The shapes of the three acts: a [`Front`] hears a client, a [`Login`] signs in at a provider, a [`Filter`] watches what
-//! passes between them. The machines with these shapes are in `pop3/`, `smtp/` and `imap/`; the program drives them over sockets.
+//! passes between them. The machines with these shapes are in `pop3/`, `smtp/`, `imap/` and `maildrop/`; the program drives them
+//! over sockets.
 
 pub mod client;
 pub mod server;
+pub(crate) mod ticks;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -339,9 +341,9 @@ pub trait Filter {
     fn server_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation>;
     /// The client sent `input`, which begins with the octets left over last time.
     fn client_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation>;
-    /// It is this late now; what is said next was said now.
+    /// The time at which the next octets came.
     fn note_time(&mut self, _: Moment) {}
-    /// All that was said has left. A filter that has a long answer of its own says the next part of it.
+    /// Everything said so far has left. A filter with a long answer of its own says the next part.
     fn say_more(&mut self, _: &mut Replies) -> Result<(), ProtocolViolation> {
         Ok(())
     }
@@ -356,14 +358,14 @@ pub trait Filter {
     }
     /// The clock that is running, and a number that changes whenever it restarts.
     fn clock(&self) -> (Clock, u64);
-    /// ostler ends, and nothing new begins. Whether the pass-through can end now; asked again until it can. What is under way
-    /// passes to its end: a message, and a command of which the client could not tell otherwise whether it was carried out.
+    /// ostler ends, and nothing new may begin. Returns whether the pass-through can end now; asked again until it can. Two things
+    /// pass to their end first: a message, and a command whose outcome the client would otherwise not know.
     fn end_early(&mut self) -> bool {
         self.clock().0 != Clock::Message
     }
     /// Which side sends while a message passes.
     fn message_from(&self) -> Party;
-    /// The time of [`Clock::Agreed`] is up: says what makes the server go on waiting. Another clock runs afterwards.
+    /// The time of [`Clock::Agreed`] is up. Says what makes the server go on waiting. Another clock runs afterwards.
     fn renew(&mut self, _: &mut Replies) {}
     /// Whether nothing more will pass.
     fn is_over(&self) -> bool;

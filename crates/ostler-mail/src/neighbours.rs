@@ -1,7 +1,6 @@
 //! What is remembered of the other computers whose programs come to the doors: how many connections each has, and how often it
-//! has given a wrong local password of late. So one that floods the doors, or guesses, costs the others nothing. One that
-//! guesses from many addresses of its network is known by their number; computers that have given the right password are not
-//! counted with them.
+//! has given a wrong local password lately. So a computer that floods the doors, or guesses, costs the others nothing. If many
+//! addresses of one network guess, the whole network is slowed down, except computers that have given the right password.
 //!
 //! Programs on ostler's own computer all have the same address and are not counted. Not here: the local password itself, and
 //! the wrong ones on one connection (the program's `proxy::session`).
@@ -25,8 +24,8 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 const MAX_QUEUE: Duration = Duration::from_secs(30);
 /// Wrong passwords are forgotten after this long without another.
 const MEMORY: Duration = Duration::from_secs(600);
-/// Addresses of one network that guess before they are taken for those of one computer. In no household do so many people
-/// mistype at a time; an IPv6 network has more addresses than could ever be counted.
+/// A network with more guessing addresses than this counts as one computer. Fewer people of a household mistype at the same time,
+/// and one computer in an IPv6 network may have any number of addresses.
 const MAX_GUESSERS: u32 = 8;
 /// The network of an address, in bits: what a router gives to one line (RFC 4291, 2.5.4), and a usual network of IPv4.
 const NETWORK_BITS_V6: u32 = 64;
@@ -150,7 +149,7 @@ impl Neighbours {
         self.known.entry(address).or_default().is_trusted = true;
     }
 
-    /// Forgets what is old and, if that is not enough, whoever has been quiet for longest.
+    /// Forgets what is old and, if that is not enough, the computer that has been quiet for longest.
     fn make_room(&mut self, now: Moment) {
         if self.networks.len() >= MAX_NETWORKS {
             self.networks.retain(|_, network| !network.guesses.are_old(now));

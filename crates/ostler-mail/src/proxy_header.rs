@@ -21,7 +21,7 @@ const MAX_V2_REST_OCTETS: usize = 2048;
 pub enum Named {
     /// This client.
     Client(SocketAddr),
-    /// Nobody: the balancer itself connects, to see whether the door works, or does not know its client's address.
+    /// No client: the balancer itself connects, to see whether the door works, or does not know its client's address.
     Nobody,
 }
 
@@ -39,7 +39,7 @@ pub enum NoHeader {
     TooLong,
 }
 
-/// Reads the header at the front of what a balancer sent: whom it names, and how many octets it has. `None` while it is
+/// Reads the header at the front of what a balancer sent. Returns whom it names, and how many octets it has; `None` while it is
 /// incomplete.
 pub fn read(input: &[u8]) -> Result<Option<(Named, usize)>, NoHeader> {
     let begins = |start: &[u8]| input.iter().zip(start).all(|(a, b)| a == b);
@@ -52,7 +52,7 @@ pub fn read(input: &[u8]) -> Result<Option<(Named, usize)>, NoHeader> {
     }
 }
 
-/// Whether a line is a header of version 1. No mail program says so, and a balancer that nobody named might.
+/// Whether a line is a header of version 1. No mail program sends one; a balancer that the settings do not name may.
 pub fn is_header(line: &[u8]) -> bool {
     [&b"TCP4 "[..], b"TCP6 ", b"UNKNOWN"]
         .iter()

@@ -156,32 +156,8 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, round: Round) -> R
     };
     let name = optional("name", &fields.name, value::name);
     let username = optional("username", &fields.username, value::username);
-    let mut server = |key: &'static str, text: &str, protocol| match endpoints_from_text(protocol, text) {
-        Ok(endpoints) => endpoints,
-        Err(why) => {
-            mistakes.push((key, format!("This is not a server: {why}.")));
-            Vec::new()
-        }
-    };
-    let proposal = Proposal {
-        incoming: server("pop3", &fields.pop3, Protocol::Pop3),
-        outgoing: server("smtp", &fields.smtp, Protocol::Smtp),
-        imap: server("imap", &fields.imap, Protocol::Imap).into_iter().next(),
-        wants_imap: !fields.imap.is_empty(),
-        ..Proposal::default()
-    };
-    // A relative path would start at the folder of the settings file, which the form does not show.
-    let ca = (!fields.ca.is_empty()).then(|| PathBuf::from(&fields.ca));
-    if ca.as_ref().is_some_and(|ca| !ca.is_absolute() || !ca.is_file()) {
-        mistakes.push(("ca", "There is no such file. Give its full path.".into()));
-    }
-    // The doctor shows it as the settings file has it, so it may be pasted with `pin =` and quotes.
-    let fingerprint = fields.pin.trim_start_matches("pin").trim_matches([' ', '=', '"']);
-    let pin = (!fingerprint.is_empty()).then(|| value::pin(fingerprint));
-    let pin = pin.transpose().unwrap_or_else(|why| {
-        mistakes.push(("pin", format!("This {why}. It is \"sha256:\" and 64 letters and digits.")));
-        None
-    });
+    let proposal = parse_servers(&fields, &mut mistakes);
+    let (ca, pin) = (parse_ca(&fields.ca, &mut mistakes), parse_pin(&fields.pin, &mut mistakes));
     if let Some(known) = existing(settings, name.as_deref().unwrap_or(&fields.address), &fields.address) {
         let text = format!("The account {} exists already. Remove it first, or use another address.", known.name);
         mistakes.push(("address", text));
@@ -196,6 +172,41 @@ pub(super) fn parse_form(sent: &AddForm, settings: &Settings, round: Round) -> R
     } else {
         Err(mistakes)
     }
+}
+
+/// The servers that the form names.
+fn parse_servers(fields: &Fields, mistakes: &mut Mistakes) -> Proposal {
+    let mut server = |key, text: &str, protocol| {
+        endpoints_from_text(protocol, text).unwrap_or_else(|why| {
+            mistakes.push((key, format!("This is not a server: {why}.")));
+            Vec::new()
+        })
+    };
+    Proposal {
+        incoming: server("pop3", &fields.pop3, Protocol::Pop3),
+        outgoing: server("smtp", &fields.smtp, Protocol::Smtp),
+        imap: server("imap", &fields.imap, Protocol::Imap).into_iter().next(),
+        wants_imap: !fields.imap.is_empty(),
+        ..Proposal::default()
+    }
+}
+
+/// The file with a certificate.
+fn parse_ca(text: &str, mistakes: &mut Mistakes) -> Option<PathBuf> {
+    let ca = (!text.is_empty()).then(|| PathBuf::from(text))?;
+    // A relative path would start at the folder of the settings file, which the form does not show.
+    if !ca.is_absolute() || !ca.is_file() {
+        mistakes.push(("ca", "There is no such file. Give its full path.".into()));
+    }
+    Some(ca)
+}
+
+/// The fingerprint of a certificate.
+fn parse_pin(text: &str, mistakes: &mut Mistakes) -> Option<[u8; 32]> {
+    // `ostler check` shows it as the settings file has it, so it may be pasted with `pin =` and quotes.
+    let fingerprint = text.trim_start_matches("pin").trim_matches([' ', '=', '"']);
+    let pin = (!fingerprint.is_empty()).then(|| value::pin(fingerprint))?;
+    pin.map_err(|why| mistakes.push(("pin", format!("This {why}. It is \"sha256:\" and 64 letters and digits.")))).ok()
 }
 
 fn parse_passwords(sent: &AddForm, round: Round, mistakes: &mut Mistakes) -> Secrets {

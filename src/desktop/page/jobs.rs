@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
 use super::guard::random_hex;
-use crate::diagnose::Step;
+use crate::diagnose::{Step, StepKind};
 use crate::guide::Client;
 use crate::setup::authorize::SignInUi;
 use crate::setup::find::capitalised;
@@ -53,27 +53,29 @@ impl Stage {
 /// A line on the page of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
-    /// A step that worked: the server, the step, the detail.
-    Good(String, &'static str, String),
+    /// A step that worked.
+    Good { server: String, step: StepKind, detail: String },
     /// A step that failed.
-    Bad { server: String, what: &'static str, detail: String, cause: Option<String>, advice: Option<String> },
+    Bad { server: String, step: StepKind, detail: String, cause: Option<String>, advice: Option<String> },
     /// What the user should know afterwards.
     Note(String),
-    /// An address that the user has to open, with the words on it.
-    Link(String, String),
+    /// An address that the user has to open.
+    Link { words: &'static str, address: String },
     /// Plain text, on the way.
     Said(String),
 }
 
 impl From<&Step> for Line {
     fn from(step: &Step) -> Self {
-        let (server, what, detail) = (step.server.clone(), step.kind.name(), step.detail.clone());
+        let (server, detail) = (step.server.clone(), step.detail.clone());
         if step.is_ok() && step.has_news {
-            return Self::Note(format!("{}.", capitalised(&detail)));
+            Self::Note(format!("{}.", capitalised(&detail)))
         } else if step.is_ok() {
-            return Self::Good(server, what, detail);
+            Self::Good { server, step: step.kind, detail }
+        } else {
+            let (cause, advice) = (step.cause.clone(), step.advice.clone());
+            Self::Bad { server, step: step.kind, detail, cause, advice }
         }
-        Self::Bad { server, what, detail, cause: step.cause.clone(), advice: step.advice.clone() }
     }
 }
 
@@ -385,12 +387,12 @@ impl Screen {
 
 impl SignInUi for Screen {
     fn open(&mut self, address: &str) {
-        self.job.push(Line::Link("Sign in (opens a new page)".into(), address.to_owned()));
+        self.job.push(Line::Link { words: "Sign in (opens a new page)", address: address.to_owned() });
     }
 
     fn show_code(&mut self, code: &DeviceCode) {
         self.job.push(Line::Note(format!("Type this code there: {}", code.user_code)));
-        self.job.push(Line::Link("Open the page for the code".into(), code.page.to_string()));
+        self.job.push(Line::Link { words: "Open the page for the code", address: code.page.to_string() });
     }
 
     fn say(&mut self, text: &str) {

@@ -9,6 +9,7 @@ use super::layout::{NavItem, Tone, View, ago, badge, button};
 use super::words::{on_page, stopped};
 use super::{App, Shared, add, doors, link_to, traffic};
 use crate::events::history::Traffic;
+use crate::events::{AccountState, AccountStatus, Overview};
 use crate::proxy::now;
 
 /// How often the page refreshes itself.
@@ -23,7 +24,9 @@ pub(super) async fn show(shared: App) -> Response {
     }
     let is_busy = each(&status, "sessions").any(|session| session["message"].is_u64());
     let refresh = if is_busy { BUSY_REFRESH_SECONDS } else { REFRESH_SECONDS };
-    View::new(summarise(&status).0, NavItem::Overview, render_body(&shared, &status)).refreshed(refresh).into_response()
+    let now = shared.engine.events.overview();
+    let title = summarise(&now.accounts, &status).0;
+    View::new(title, NavItem::Overview, render_body(&shared, &now, &status)).refreshed(refresh).into_response()
 }
 
 fn each<'a>(status: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
@@ -35,11 +38,11 @@ fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// The title of the page, and a sentence that says what it means for the user. Of several things the worst counts.
-fn summarise(status: &Value) -> (&'static str, String) {
-    let with = |state: &str| -> Vec<&str> {
-        each(status, "accounts").filter(|account| account["state"] == state).map(|one| text_of(one, "name")).collect()
+fn summarise(accounts: &[(String, AccountStatus)], status: &Value) -> (&'static str, String) {
+    let with = |is_so: fn(AccountState) -> bool| -> Vec<&str> {
+        accounts.iter().filter(|(_, account)| is_so(account.state)).map(|(name, _)| name.as_str()).collect()
     };
-    let (needing, troubled) = (with("needs you"), with("trouble"));
+    let (needing, troubled) = (with(AccountState::needs_user), with(|state| state == AccountState::Trouble));
     // A shut companion on ::1 is no trouble: mail programs then connect to the door on 127.0.0.1.
     let doors: Vec<&Value> = doors::merge_companions(status).into_iter().map(|(door, _)| door).collect();
     let is_open = |door: &&Value| door["state"] == "open";
@@ -63,7 +66,7 @@ fn summarise(status: &Value) -> (&'static str, String) {
             troubled.join(", ")
         );
         ("There is trouble that may pass", text)
-    } else if with("ok").is_empty() {
+    } else if with(|state| state == AccountState::Ok).is_empty() {
         let text = "All is ready. Once your mail program has fetched or sent mail, this page says so.";
         ("ostler is working", text.into())
     } else {
@@ -80,7 +83,7 @@ fn render_first_start(shared: &Shared, status: &Value) -> Markup {
             section aria-labelledby="doors" { (render_doors(shared, status)) }
         }
         @if status["paused"] == true {
-            p { (summarise(status).1) }
+            p { (summarise(&[], status).1) }
             (render_resume(shared))
         }
     }
@@ -112,20 +115,20 @@ fn render_pause(shared: &Shared, status: &Value) -> Markup {
     }
 }
 
-fn render_body(shared: &Shared, status: &Value) -> Markup {
+fn render_body(shared: &Shared, now: &Overview, status: &Value) -> Markup {
     html! {
         div #now data-live {
-            p { (summarise(status).1) }
+            p { (summarise(&now.accounts, status).1) }
             @if status["paused"] == true { (render_resume(shared)) }
-            @if let Some(mistake) = shared.engine.events.overview().settings_mistake {
+            @if let Some(mistake) = &now.settings_mistake {
                 div.notice.bad role="alert" {
-                    p { "The settings file has a mistake, so what was changed in it has no effect yet: " (stopped(&mistake)) }
+                    p { "The settings file has a mistake, so what was changed in it has no effect yet: " (stopped(mistake)) }
                 }
             }
             section aria-labelledby="accounts" {
                 h2 #accounts { "Accounts" }
                 div.cards {
-                    @for account in each(status, "accounts") { (render_card(account, &traffic_of(shared, account))) }
+                    @for (name, account) in &now.accounts { (render_card(name, account, &traffic_of(shared, name))) }
                 }
             }
             section aria-labelledby="doors" { (render_doors(shared, status)) }
@@ -139,40 +142,41 @@ fn render_body(shared: &Shared, status: &Value) -> Markup {
 }
 
 /// What the account's mail was on each of the last days.
-fn traffic_of(shared: &Shared, account: &Value) -> Vec<Traffic> {
-    let history = shared.engine.events.account_history(text_of(account, "name")).unwrap_or_default();
+fn traffic_of(shared: &Shared, account: &str) -> Vec<Traffic> {
+    let history = shared.engine.events.account_history(account).unwrap_or_default();
     history.traffic(OffsetDateTime::now_utc().date())
 }
 
-fn render_card(account: &Value, traffic: &[Traffic]) -> Markup {
-    let (tone, text) = match text_of(account, "state") {
-        "ok" => (Tone::Good, "works"),
-        "needs you" => (Tone::Bad, "needs you"),
-        "trouble" => (Tone::Passing, "trouble that may pass"),
+fn render_card(name: &str, account: &AccountStatus, traffic: &[Traffic]) -> Markup {
+    let (tone, text) = match account.state {
+        AccountState::Ok => (Tone::Good, "works"),
+        AccountState::NeedsYou => (Tone::Bad, "needs you"),
+        AccountState::NeedsSignIn => (Tone::Bad, "sign in again"),
+        AccountState::Trouble => (Tone::Passing, "trouble that may pass"),
         // The times are from the saved history, of an earlier run.
-        _ if account["last_fetch"].is_string() || account["last_send"].is_string() => {
+        AccountState::Unused if account.last_fetch.is_some() || account.last_send.is_some() => {
             (Tone::Quiet, "not used since ostler started")
         }
-        _ => (Tone::Quiet, "not used yet"),
+        AccountState::Unused => (Tone::Quiet, "not used yet"),
     };
-    let when = |key: &str| account[key].as_str().map_or_else(|| html! { "not yet" }, ago);
+    let when = |time: &Option<String>| time.as_deref().map_or_else(|| html! { "not yet" }, ago);
     html! {
         article.card {
-            h3 { a href=(link_to("/account", text_of(account, "name"))) { (text_of(account, "name")) } }
+            h3 { a href=(link_to("/account", name)) { (name) } }
             p { (badge(tone, text)) }
             dl {
-                div { dt { "Last fetched" } dd { (when("last_fetch")) } }
-                div { dt { "Last sent" } dd { (when("last_send")) } }
+                div { dt { "Last fetched" } dd { (when(&account.last_fetch)) } }
+                div { dt { "Last sent" } dd { (when(&account.last_send)) } }
             }
             (traffic::render(traffic))
-            @if let Some(failure) = account["last_failure"].as_str() {
+            @if let Some(failure) = &account.last_failure {
                 @if matches!(tone, Tone::Bad | Tone::Passing) {
                     div.notice.bad[tone == Tone::Bad] {
                         p { (on_page(failure)) "." }
-                        p.small { (when("last_failure_at")) ". " a href={(link_to("/account", text_of(account, "name"))) "#lately"} { "Recent mail" } }
+                        p.small { (when(&account.last_failure_at)) ". " a href={(link_to("/account", name)) "#lately"} { "Recent mail" } }
                     }
                 } @else {
-                    p.small { "Last problem, " (when("last_failure_at")) ": " (on_page(failure)) }
+                    p.small { "Last problem, " (when(&account.last_failure_at)) ": " (on_page(failure)) }
                 }
             }
         }
@@ -221,10 +225,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn with_state(state: AccountState) -> AccountStatus {
+        AccountStatus { state, ..AccountStatus::default() }
+    }
+
     #[test]
     fn whatever_a_value_holds_is_text() {
-        let status = json!({"accounts": [{"name": "<b>x</b>", "state": "trouble", "last_failure": "<script>"}]});
-        let shown = html! { @for account in each(&status, "accounts") { (render_card(account, &[])) } }.into_string();
+        let failed = AccountStatus { last_failure: Some("<script>".into()), ..with_state(AccountState::Trouble) };
+        let shown = render_card("<b>x</b>", &failed, &[]).into_string();
         assert!(shown.contains("&lt;b&gt;x&lt;/b&gt;") && shown.contains("&lt;script&gt;"), "{shown}");
         assert!(!shown.contains("<script") && !shown.contains("<b>"), "{shown}");
     }
@@ -244,20 +252,31 @@ mod tests {
     }
 
     #[test]
+    fn an_account_whose_sign_in_has_ended_needs_its_user() {
+        let ended = with_state(AccountState::NeedsSignIn);
+        assert!(render_card("a", &ended, &[]).into_string().contains("sign in again"));
+        let status = json!({"doors": [{"state": "open"}]});
+        assert_eq!(summarise(&[("a".to_owned(), ended)], &status).0, "Something needs you");
+    }
+
+    #[test]
     fn the_title_is_the_worst_there_is_and_the_sentence_says_what_it_means() {
+        use AccountState::{NeedsYou, Ok, Trouble, Unused};
         let door = json!([{"state": "open"}]);
-        let said = |accounts: Value, doors: &Value| summarise(&json!({"accounts": accounts, "doors": doors}));
-        let (title, text) = said(json!([{"state": "ok"}, {"state": "unused"}]), &door);
+        let said = |states: &[AccountState], doors: &Value| {
+            let named = states.iter().zip(["a", "b"]).map(|(state, name)| (name.to_owned(), with_state(*state)));
+            summarise(&named.collect::<Vec<_>>(), &json!({"doors": doors}))
+        };
+        let (title, text) = said(&[Ok, Unused], &door);
         assert_eq!((title, text.as_str()), ("ostler is working", "All is well: your mail program can fetch and send."));
-        assert!(said(json!([{"state": "unused"}]), &door).1.contains("All is ready"));
-        let two = json!([{"name": "a", "state": "needs you"}, {"name": "b", "state": "trouble"}]);
-        let (title, text) = said(two, &door);
+        assert!(said(&[Unused], &door).1.contains("All is ready"));
+        let (title, text) = said(&[NeedsYou, Trouble], &door);
         assert!(title == "Something needs you" && text.contains("mend this: a."), "{text}");
-        let (title, text) = said(json!([{"name": "b", "state": "trouble"}]), &door);
+        let (title, text) = said(&[Ok, Trouble], &door);
         assert!(title == "There is trouble that may pass" && text.contains("work: b."), "{text}");
-        assert_eq!(said(json!([{}]), &json!([{"state": "x"}])).0, "No mail program can connect");
+        assert_eq!(said(&[Unused], &json!([{"state": "x"}])).0, "No mail program can connect");
         let doors = json!([{"state": "open"}, {"state": "python (process 7) has it"}]);
-        assert_eq!(said(json!([{}]), &doors).0, "ostler is working, but a door is shut");
-        assert_eq!(summarise(&json!({"accounts": [{}], "paused": true})).0, "ostler is paused");
+        assert_eq!(said(&[Unused], &doors).0, "ostler is working, but a door is shut");
+        assert_eq!(summarise(&[], &json!({"paused": true})).0, "ostler is paused");
     }
 }

@@ -14,6 +14,7 @@ use super::jobs::{CannotStart, Job, JobCommand, Line, Phase, Snapshot, Stage, Tr
 use super::layout::{NavItem, View, button, form_token};
 use super::words::{above_form, on_page, stopped};
 use super::{App, Shared, link_to};
+use crate::diagnose::StepKind;
 use crate::guide::Client;
 use crate::setup::Question;
 
@@ -147,7 +148,7 @@ fn render_stages(job: &Job, now: &Snapshot) -> Markup {
     }
 }
 
-/// Whether a stage is one of this job's. Most companies take a password, and nobody signs in on a page of theirs.
+/// Whether this job has the stage. Only a job that comes to the sign-in at a company shows it: most providers take a password.
 fn belongs(stage: Stage, now: &Snapshot) -> bool {
     stage != Stage::SignIn || now.stage == stage || now.lines.iter().any(|(of, _)| *of == stage)
 }
@@ -168,7 +169,7 @@ fn choose_lines(stage: Stage, progress: Progress, now: &Snapshot) -> Vec<&Line> 
     let lines = || now.lines.iter().filter(|(of, _)| *of == stage).map(|(_, line)| line);
     let mut chosen: Vec<&Line> = lines().filter(|line| matches!(line, Line::Note(_))).collect();
     // Once the user has signed in, its address is of no use.
-    chosen.extend(lines().filter(|line| matches!(line, Line::Link(..)) && progress == Progress::UnderWay));
+    chosen.extend(lines().filter(|line| matches!(line, Line::Link { .. }) && progress == Progress::UnderWay));
     let mut failures: Vec<&Line> = lines().filter(|line| matches!(line, Line::Bad { .. })).collect();
     if progress != Progress::Failed {
         failures.clear();
@@ -182,18 +183,18 @@ fn choose_lines(stage: Stage, progress: Progress, now: &Snapshot) -> Vec<&Line> 
 fn render_line(line: &Line, words: fn(&str) -> String) -> Markup {
     html! {
         @match line {
-            Line::Good(server, what, detail) => {
-                p { b { (name_step(what)) } " " (detail) }
+            Line::Good { server, step, detail } => {
+                p { b { (name_step(*step)) } " " (detail) }
                 p.hint { (server) }
             }
-            Line::Bad { server, what, detail, cause, advice } => {
-                p { b { (name_step(what)) } " did not work: " (stopped(detail)) }
+            Line::Bad { server, step, detail, cause, advice } => {
+                p { b { (name_step(*step)) } " did not work: " (stopped(detail)) }
                 @if let Some(cause) = cause { p { "Likely cause: " (stopped(&words(cause))) } }
                 @if let Some(advice) = advice { p { "What to do: " (stopped(&words(advice))) } }
                 p.hint { (server) }
             }
             Line::Note(text) | Line::Said(text) => { p { (text) } }
-            Line::Link(text, address) => { p { a.button href=(address) target="_blank" rel="noopener noreferrer" { (text) } } }
+            Line::Link { words, address } => { p { a.button href=(address) target="_blank" rel="noopener noreferrer" { (words) } } }
         }
     }
 }
@@ -204,9 +205,9 @@ fn render_lines(lines: &[(Stage, Line)], words: fn(&str) -> String) -> Markup {
         ol.steps {
             @for (_, line) in lines {
                 @let (class, sign) = match line {
-                    Line::Good(..) => (Some("ok"), "\u{2713}"),
+                    Line::Good { .. } => (Some("ok"), "\u{2713}"),
                     Line::Bad { .. } => (Some("no"), "!"),
-                    Line::Note(_) | Line::Said(_) | Line::Link(..) => (None, "\u{2013}"),
+                    Line::Note(_) | Line::Said(_) | Line::Link { .. } => (None, "\u{2013}"),
                 };
                 li class=[class] { span.sign aria-hidden="true" { (sign) } div { (render_line(line, words)) } }
             }
@@ -215,19 +216,19 @@ fn render_lines(lines: &[(Stage, Line)], words: fn(&str) -> String) -> Markup {
 }
 
 /// A step of the doctor, in words for the user.
-fn name_step(step: &'static str) -> &'static str {
+fn name_step(step: StepKind) -> &'static str {
     match step {
-        "settings" => "Settings",
-        "secret" => "Password",
-        "token" => "Sign-in at the company",
-        "name" => "Looking up the server",
-        "tcp" => "Connecting",
-        "tls" => "Encryption",
-        "capabilities" => "Greeting",
-        "sign-in" => "Signing in",
-        "gate" => "Sending after a login",
-        "send" => "Sending",
-        other => other,
+        StepKind::Settings => "Settings",
+        StepKind::Secret => "Password",
+        StepKind::Token => "Sign-in at the company",
+        StepKind::Name => "Looking up the server",
+        StepKind::Tcp => "Connecting",
+        StepKind::Tls => "Encryption",
+        StepKind::Capabilities => "Greeting",
+        StepKind::SignIn => "Signing in",
+        StepKind::MessageIds => "Message ids",
+        StepKind::Gate => "Sending after a login",
+        StepKind::Send => "Sending",
     }
 }
 

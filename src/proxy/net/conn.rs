@@ -9,11 +9,12 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_rustls::client::TlsStream;
 
 use ostler_mail::wire::{Line, TooLong, take_line};
@@ -21,6 +22,9 @@ use ostler_mail::wire::{Line, TooLong, take_line};
 /// How much is read at once. One buffer serves all connections of a thread, so an idle connection owns none. 64 KiB need
 /// half the system calls of 16 KiB.
 const SCRATCH_OCTETS: usize = 64 * 1024;
+
+/// How long closing a connection may take. A peer that reads nothing takes no close_notify either.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The room that one more read needs: a TLS record's 16 KiB (RFC 8446, 5.1) and a little.
 const READ_ROOM_OCTETS: usize = 16 * 1024 + 512;
@@ -212,9 +216,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         poll_fn(|cx| Poll::Ready(!matches!(self.poll_fill(cx), Poll::Pending))).await
     }
 
-    /// Says goodbye on the transport: TLS close_notify and FIN. Best effort.
+    /// Says goodbye on the transport: TLS close_notify and FIN. Best effort, for at most [`CLOSE_TIMEOUT`].
     pub async fn close(&mut self) {
-        let _ = self.stream.shutdown().await;
+        let _ = timeout(CLOSE_TIMEOUT, self.stream.shutdown()).await;
     }
 }
 

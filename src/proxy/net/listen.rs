@@ -1,6 +1,6 @@
 //! Listening sockets, of the doors and of the settings page: how a port is bound, and what follows when accepting fails.
 //!
-//! Not here: what is done with a connection, and the words for a port that cannot be had.
+//! Not here: what is done with a connection, and the words for a port that cannot be opened.
 
 use std::io;
 use std::net::SocketAddr;

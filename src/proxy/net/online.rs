@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use ostler_mail::failure::Failure;
 
-/// A name that every name service of the internet knows: one of its root servers. Whoever is asked for it learns nothing of
+/// A name that every name service of the internet knows: one of its root servers. The question tells nothing about
 /// the user, and nothing is sent to that server.
 const KNOWN_EVERYWHERE: &str = "a.root-servers.net";
 /// The look-up may take this long; a person is waiting.

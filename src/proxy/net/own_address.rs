@@ -25,7 +25,7 @@ pub(crate) fn is_own(address: IpAddr) -> bool {
     !address.is_unspecified() && UdpSocket::bind((address, 0)).is_ok()
 }
 
-/// The addresses that a name stands for; none if nobody knows it, or not soon enough.
+/// The addresses that a name stands for; none if it is unknown, or the answer comes too late.
 pub(crate) fn look_up(name: &str) -> Vec<IpAddr> {
     if let Ok(address) = name.parse() {
         return vec![address];

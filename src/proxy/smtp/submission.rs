@@ -25,13 +25,15 @@ use ostler_mail::secret::Secret;
 use ostler_mail::smtp::data::Chunking;
 use ostler_mail::smtp::envelope::{EnvelopeCommand, Refusal, ReplyMeaning, Upcoming};
 use ostler_mail::smtp::front::SmtpFront;
-use ostler_mail::smtp::login::SmtpLogin;
+use ostler_mail::smtp::login::{Ready, SmtpLogin};
 use ostler_mail::smtp::submission::{Attempt, Next, Reuse, Submission, reuse};
-use ostler_mail::smtp::{Mail, Reply, words};
+use ostler_mail::smtp::{Extensions, Mail, Reply, words};
 use provider_session::ProviderSession;
 
 /// If the early connection failed less than this long ago, MAIL reports that failure; otherwise ostler connects again.
 const EARLY_FAILURE_LIFETIME: Duration = Duration::from_secs(10);
+/// How long a kept session may take to show that it still works. After that ostler makes a new connection.
+const KEPT_RESET_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What lasts as long as the client's connection. Each message has a [`Submission`] of its own.
 pub(super) struct ProviderSide {
@@ -42,18 +44,61 @@ pub(super) struct ProviderSide {
     early: Option<EarlyConnect<SmtpLogin>>,
     /// The password the client gave at AUTH, for accounts that pass it on.
     client_secret: Option<Arc<Secret>>,
-    /// The sign-in that was refused on this connection of the client's, or that the provider ended by hanging up. A queue of
-    /// messages must not try the same password once for each: providers lock accounts for that.
+    /// The sign-in that the provider refused, or ended by hanging up, during this connection of the client. A queue of messages
+    /// must not give the same password once for each message: providers lock accounts for that.
     refused_sign_in: Option<(Arc<Account>, Failure)>,
 }
-
-/// How long a kept session may take to show that it still works. After that a new connection is made.
-const KEPT_RESET_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The provider's answer to the client's command on one connection.
 enum Outcome {
     Accepted(Reply),
     Refused(Refusal),
+}
+
+/// Whether a sign-in would give the same secret now as the one with which this session was signed in.
+async fn has_same_secret(engine: &Engine, client_secret: Option<&Arc<Secret>>, kept: &ProviderSession) -> bool {
+    let secret = match kept.server().filter(|server| server.credentials().is_some()) {
+        Some(server) => engine.secret(&kept.account, server, client_secret).await.ok(),
+        None => None,
+    };
+    match (&secret, &kept.secret) {
+        (Some(now), Some(then)) => now.is(then.expose()),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// Asks the provider the next command of the message, with those that may leave in the same flight.
+async fn ask_next(
+    engine: &Engine,
+    session: &mut ProviderSession,
+    submission: &Submission,
+    limit: Duration,
+) -> Result<Reply, Failure> {
+    let Some(line) = submission.line(session.accepted, &session.offered) else { return Err(Failure::Internal) };
+    let behind = submission.lines_behind(session.accepted, &session.offered);
+    let has_left_behind_another = session.in_flight > 0;
+    let heard = session.ask_with(&line, &behind, limit).await;
+    let is_unanswered = matches!(heard, Err(Failure::TimedOut { .. } | Failure::Lost { .. }));
+    if has_left_behind_another
+        && is_unanswered
+        && let Some(server) = session.server()
+    {
+        engine.note_tripped(&session.account, server);
+    }
+    heard
+}
+
+/// Remembers what a sign-in has shown of a server. Returns what ostler uses of its offer.
+fn note_offered(engine: &Engine, server: &Server, ready: Ready) -> Extensions {
+    let mut offered = ready.offered;
+    offered.chunking &= server.chunking;
+    engine.learn(server, |learned| {
+        offered.pipelining &= !learned.trips_over_pipelining();
+        learned.size = offered.size.flatten();
+        learned.way = ready.way;
+    });
+    offered
 }
 
 /// Does what a send does up to RCPT, retries at a shut gate included, and takes it back with RSET. For `ostler check`.
@@ -118,15 +163,7 @@ impl ProviderSide {
         while self.session.is_none()
             && let Some(mut kept) = self.engine.kept.take(account)
         {
-            let server = account.smtp.get(kept.server_index);
-            let secret = match server.filter(|server| server.credentials().is_some()) {
-                Some(server) => self.engine.secret(account, server, self.client_secret.as_ref()).await.ok(),
-                None => None,
-            };
-            let is_same = match (&secret, &kept.secret) {
-                (Some(now), Some(then)) => now.is(then.expose()),
-                (now, then) => now.is_none() && then.is_none(),
-            };
+            let is_same = has_same_secret(&self.engine, self.client_secret.as_ref(), &kept).await;
             // RSET also shows whether the connection still works.
             if is_same && !kept.upstream.conn.has_news().await && kept.reset(KEPT_RESET_TIMEOUT).await {
                 self.early = None;
@@ -138,8 +175,7 @@ impl ProviderSide {
         }
     }
 
-    /// Ends a session that waits for the next message once the user has signed out of what it was signed in with. Never
-    /// completes.
+    /// If the user signs out, ends the session that waits for the next message. Never completes.
     pub(super) async fn end_after_sign_out(&mut self) {
         if let Some(session) = &self.session {
             session.until_sign_out(&self.engine).await;
@@ -155,9 +191,9 @@ impl ProviderSide {
         }
     }
 
-    /// Whether what the client has sent behind its RCPT can leave with it: nothing else is on its way.
+    /// Whether the commands that the client has sent behind its RCPT can leave with it: no other command is on its way.
     pub(super) fn can_look_ahead(&self) -> bool {
-        self.session.as_ref().is_none_or(|session| session.asked == 0)
+        self.session.as_ref().is_none_or(|session| session.in_flight == 0)
     }
 
     /// DATA was refused without asking the provider, which may have heard it with the recipients.
@@ -170,8 +206,8 @@ impl ProviderSide {
         }
     }
 
-    /// Says the client's command, and before it whatever the provider has not heard of the message. Returns the reply for
-    /// the client.
+    /// Says the client's command, after those of the message that the provider has not heard yet. Returns the reply for the
+    /// client.
     pub(super) async fn submit(&mut self, session: &Session, command: EnvelopeCommand) -> Reply {
         self.submit_with(session, command, Upcoming::default()).await
     }
@@ -207,8 +243,8 @@ impl ProviderSide {
     fn give_up(&mut self, session: &Session, account: &Arc<Account>, failure: &Failure) -> Reply {
         // The provider may be in the middle of an answer, so its connection is of no further use.
         self.session = None;
-        let is_about_way = matches!(failure, Failure::MechanismRefused { .. } | Failure::SignInDisabled { .. });
-        if failure.may_be_the_password() || is_about_way {
+        let is_no_way_left = matches!(failure, Failure::MechanismRefused { .. } | Failure::SignInDisabled { .. });
+        if failure.may_be_the_password() || is_no_way_left {
             self.refused_sign_in = Some((Arc::clone(account), failure.clone()));
         }
         session.report(Some(account), failure);
@@ -288,18 +324,7 @@ impl ProviderSide {
             if let Some(reply) = submission.defer(session.accepted, &session.offered) {
                 return Ok(Outcome::Accepted(reply));
             }
-            let Some(line) = submission.line(session.accepted, &session.offered) else { return Err(Failure::Internal) };
-            let behind = submission.lines_behind(session.accepted, &session.offered);
-            let has_left_behind_another = session.asked > 0;
-            let heard = session.ask_with(&line, &behind, limit).await;
-            let is_unanswered = matches!(heard, Err(Failure::TimedOut { .. } | Failure::Lost { .. }));
-            if has_left_behind_another
-                && is_unanswered
-                && let Some(server) = session.server()
-            {
-                self.engine.note_tripped(&session.account, server);
-            }
-            let reply = heard?;
+            let reply = ask_next(&self.engine, session, submission, limit).await?;
             match submission.on_reply(session.accepted, reply, session.server_index) {
                 ReplyMeaning::Next => session.accepted += 1,
                 ReplyMeaning::Accepted(reply) => {
@@ -307,7 +332,7 @@ impl ProviderSide {
                     return Ok(Outcome::Accepted(reply));
                 }
                 ReplyMeaning::Refused(refusal) => {
-                    let is_left = refusal.ends_flight() && !session.forget_asked(limit).await;
+                    let is_left = refusal.ends_flight() && !session.forget_flight(limit).await;
                     if refusal.closes_connection() || is_left {
                         self.session = None;
                     }
@@ -420,14 +445,16 @@ impl ProviderSide {
         let (engine, timeouts) = (&*self.engine, &self.settings.timeouts);
         let account = Arc::clone(submission.account());
         let client_secret = self.client_secret.as_ref();
-        let mut route = Route::default();
-        if let Some(gate) = server.gate() {
-            // The login comes first: a connection opened before it may carry the old verdict for its whole life.
-            let send = GatedSend { engine, account: &account, server, gate, client_secret, timeouts };
-            let open = send.ensure_login(policy).await?;
-            route = open.route;
-            submission.on_login(open.login_is_new, policy, now());
-        }
+        // The login comes first: a connection opened before it may carry the old verdict for its whole life.
+        let route = match server.gate() {
+            None => Route::default(),
+            Some(gate) => {
+                let send = GatedSend { engine, account: &account, server, gate, client_secret, timeouts };
+                let open = send.ensure_login(policy).await?;
+                submission.on_login(open.login_is_new, policy, now());
+                open.route
+            }
+        };
         // Before the connection exists: a login that comes while it is being made may be too late for it.
         let opened_at = now();
         let prepared = match early {
@@ -442,13 +469,7 @@ impl ProviderSide {
         let sign_outs = *engine.tokens.sign_outs().borrow();
         let finished = prepared.finish_for(engine, &account, server, secret.clone(), timeouts).await;
         let (upstream, ready) = finished.inspect_err(|failure| note_refusal(engine, &account, server, failure))?;
-        let mut offered = ready.offered;
-        offered.chunking &= server.chunking;
-        engine.learn(server, |learned| {
-            offered.pipelining &= !learned.trips_over_pipelining();
-            learned.size = offered.size.flatten();
-            learned.way = ready.way;
-        });
+        let offered = note_offered(engine, server, ready);
         Ok(ProviderSession {
             account,
             secret,
@@ -458,7 +479,7 @@ impl ProviderSide {
             offered,
             opened_at,
             accepted: 0,
-            asked: 0,
+            in_flight: 0,
             idle_since: None,
         })
     }
@@ -479,7 +500,7 @@ impl ProviderSide {
         Some(result)
     }
 
-    /// Whether there is a connection that is being made before it is needed.
+    /// Whether there is an early connection, made or being made.
     pub(super) fn has_early(&self) -> bool {
         self.early.is_some()
     }

@@ -1,4 +1,4 @@
-//! The port of this computer to which the browser brings the answer: open for one sign-in, heard by nobody but the user's own
+//! The port of this computer to which the browser brings the answer: open for one sign-in, heard only by the user's own
 //! programs where the system can tell, and answered with a page that says how it went.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -16,7 +16,7 @@ pub enum Repair {
 impl Repair {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::MessageId, Self::Date, Self::FromDomain, Self::Charset];
-    /// Those that are made where the settings say nothing.
+    /// The repairs that are made unless the settings say otherwise.
     pub const USUAL: [Self; 2] = [Self::MessageId, Self::Date];
 
     /// The word in the settings file.

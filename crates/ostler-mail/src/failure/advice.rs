@@ -14,7 +14,8 @@ pub(super) fn advice(failure: &Failure) -> String {
     failure.with_place_of_password(&advice).replace(" NAME", "")
 }
 
-/// What sets a password or a token that is not in the keyring: neither `ostler password` nor `ostler sign-in` does.
+/// The advice with the place of a password or token that is not in the keyring. `ostler password` and `ostler sign-in` cannot change
+/// it there.
 pub(super) fn with_place_of_password(advice: &str, from: PasswordFrom) -> String {
     let put_into = |place: &str| {
         ["put it", "the right one belongs", "put another token"]

@@ -1,6 +1,6 @@
 //! Watches an IMAP session after the sign-in. Both directions are cut at lines and literals; the octets of literals are never
-//! looked at. Commands pass but for those that would blind ostler or the program; of a provider's answers those pass that
-//! programs of the time know, because Netscape ends its session at any other.
+//! looked at. Commands pass, except those that would blind ostler or the program. Of a provider's answers only those pass that
+//! programs of the time know: Netscape ends its session at any other.
 //!
 //! Not here: what the words of a session mean. The provider keeps the mailbox.
 
@@ -18,6 +18,7 @@ use crate::imap::words::{self, tagged};
 use crate::imap::{
     MAX_STATUS_LINE_OCTETS, literal_at_end, offers, split_capabilities, split_word, visible_capabilities,
 };
+use crate::machine::ticks::Ticks;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::progress::Progress;
 use crate::wire::{Line, printable};
@@ -29,8 +30,6 @@ const MAX_COMMAND_OCTETS: usize = 64 * 1024;
 const MAX_OUTSTANDING_COMMANDS: usize = 512;
 /// The longest announcement of a literal at the end of a line, with what names a message before it: `BODY[HEADER] {18 digits}`.
 const TAIL_OCTETS: usize = 64;
-/// A message makes progress each time this many octets have passed.
-const PROGRESS_OCTETS: u64 = 4096;
 /// How much of a line is needed to know what it is: `* `, a number, a word.
 const MAX_HEAD_OCTETS: usize = 48;
 
@@ -202,8 +201,7 @@ pub struct ImapFilter {
     is_ending: bool,
     /// The provider has said that it closes the connection.
     has_said_bye: bool,
-    ticks: u64,
-    octets_since_tick: u64,
+    ticks: Ticks,
     /// Messages that were fetched to their end.
     messages: u64,
     /// The literal that passes is a message.
@@ -228,8 +226,7 @@ impl ImapFilter {
             is_over: false,
             is_ending: false,
             has_said_bye: false,
-            ticks: 0,
-            octets_since_tick: 0,
+            ticks: Ticks::default(),
             messages: 0,
             is_message: false,
             message_octets: 0,
@@ -289,20 +286,16 @@ impl ImapFilter {
     }
 
     fn tick(&mut self) {
-        self.ticks += 1;
-        self.octets_since_tick = 0;
+        self.ticks.tick();
     }
 
     /// So many octets of a literal have passed.
     fn passed(&mut self, octets: usize) {
-        self.octets_since_tick += octets as u64;
         if self.is_message {
             self.message_octets += octets as u64;
             self.progress.set_octets(self.message_octets);
         }
-        if self.octets_since_tick >= PROGRESS_OCTETS {
-            self.tick();
-        }
+        self.ticks.pass(octets);
     }
 
     /// Tells the client what ostler owes it, as far as it is its turn.
@@ -740,12 +733,12 @@ impl Filter for ImapFilter {
         let agreed = self.idle.as_ref().filter(|idle| idle.state == IdleState::Agreed);
         match (self.client, self.server, agreed) {
             (FromClient::Literal { .. }, _, _) | (_, FromServer::Literal { .. } | FromServer::Rest { .. }, _) => {
-                (Clock::Message, self.ticks)
+                (Clock::Message, self.ticks.count())
             }
             // News do not restart it: the provider counts from the command.
             (_, _, Some(idle)) => (Clock::Agreed, idle.renewals),
-            _ if self.owed.is_empty() => (Clock::ClientIdle, self.ticks),
-            _ => (Clock::Reply, self.ticks),
+            _ if self.owed.is_empty() => (Clock::ClientIdle, self.ticks.count()),
+            _ => (Clock::Reply, self.ticks.count()),
         }
     }
 

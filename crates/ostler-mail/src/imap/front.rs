@@ -1,7 +1,7 @@
 //! Hears an IMAP client until it signs in (RFC 3501, sections 6.1 and 6.2).
 //!
-//! A sign-in that the provider refuses is refused. Any other trouble is not: Eudora and Netscape throw their own password
-//! away at every LOGIN that fails. LOGIN is answered OK then, and the next command hears what is wrong.
+//! Only a LOGIN that the provider refuses is refused. Eudora and Netscape throw their own password away at every LOGIN that fails,
+//! so after any other trouble LOGIN is answered with OK, and the next command hears what is wrong.
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ pub(super) enum Answer<'a> {
     Status(Status, &'a [u8]),
     /// The server closes the connection, and says why.
     Bye(&'a [u8]),
-    /// The folder has so many messages.
+    /// The folder has this many messages.
     Exists(u32),
     /// Data about the message of this number: what stands in its parentheses, without the first one.
     Fetch(u64, &'a [u8]),

@@ -1,10 +1,10 @@
 //! QUIT with deletions: opens the folder for writing, marks the named messages as deleted, and removes exactly these.
 //!
-//! With UIDPLUS (RFC 4315) the server removes the named messages and no other. Without it EXPUNGE removes every message that is
-//! marked, by whoever. So ostler first asks which are marked, and says EXPUNGE only if all of them are the client's, in the
-//! same moment in which the answer has come. What another program marks between the server's answer and the arrival of
-//! EXPUNGE, one trip on the network, cannot be seen: IMAP has no command for that. Marks of ostler's own, left by a session
-//! that broke off here, are taken off first: this client has not deleted those messages.
+//! With UIDPLUS (RFC 4315) the server removes the named messages and no other. Without it EXPUNGE removes every marked message,
+//! whichever program marked it. So ostler first asks which are marked, and says EXPUNGE only if all of them are the client's, at
+//! the moment in which the answer comes. ostler cannot see what another program marks while EXPUNGE is on its way: IMAP has no
+//! command for that. Marks that an earlier session of ostler's left are taken off first: this client has not deleted those
+//! messages.
 
 use memchr::memmem;
 

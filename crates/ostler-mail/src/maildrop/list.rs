@@ -122,9 +122,9 @@ impl Messages {
         self.uids.binary_search(&uid).is_ok_and(|at| self.is_deleted(at))
     }
 
-    /// The UIDs of deleted messages from this place on, as a set of IMAP (`3,5:9`) of at most so many octets, or of one range;
-    /// and the place behind them. `None`: there are no more. A range spans only UIDs that follow each other without a gap: in
-    /// a gap there may be a message that the client has not seen.
+    /// The UIDs of deleted messages from this place on, as an IMAP set (`3,5:9`) of at most `max_octets`, or of one range; and the
+    /// place behind them. `None`: there are no more. A range spans only UIDs without a gap between them, because a message that
+    /// the client has not seen may be in the gap.
     pub(super) fn deleted_set(&self, from: usize, max_octets: usize) -> Option<(String, usize)> {
         let (mut set, mut at) = (String::new(), from);
         while let Some(range) = self.next_deleted(at) {

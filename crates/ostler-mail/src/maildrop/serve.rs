@@ -7,6 +7,7 @@ use crate::command::Command;
 use crate::failure::{Failure, one_line};
 use crate::imap::literal_at_end;
 use crate::imap::login::Status;
+use crate::machine::ticks::Ticks;
 use crate::machine::{Pass, ProtocolViolation, Replies};
 use crate::maildrop::MAX_LINE_OCTETS;
 use crate::maildrop::answer::{Answer, Items, Numbers, code_number, said};
@@ -21,8 +22,6 @@ use crate::sasl::Redaction;
 const LIST_PART_OCTETS: usize = 16 * 1024;
 /// Octets of a message that are fewer than this are copied, so that a small message leaves in one piece.
 const MIN_FORWARDED_OCTETS: usize = 4096;
-/// The server makes progress each time this many octets have come.
-const PROGRESS_OCTETS: u64 = 4096;
 
 /// The POP3 command that is being answered.
 #[derive(Debug)]
@@ -77,8 +76,7 @@ pub(super) struct Maildrop {
     commands: u64,
     /// The highest number of a message that the client has fetched.
     highest: u64,
-    ticks: u64,
-    octets_since_tick: u64,
+    ticks: Ticks,
     /// Why the session cannot go on, once what came before it has been passed on.
     violation: Option<String>,
     bye: Option<String>,
@@ -95,8 +93,7 @@ impl Maildrop {
             from: FromServer::Line,
             commands: 0,
             highest: 0,
-            ticks: 0,
-            octets_since_tick: 0,
+            ticks: Ticks::default(),
             violation: None,
             bye: None,
             failure: None,
@@ -116,7 +113,7 @@ impl Maildrop {
 
     /// A number that changes whenever the IMAP server makes progress.
     pub(super) fn ticks(&self) -> u64 {
-        self.ticks
+        self.ticks.count()
     }
 
     /// Why the IMAP server closes the connection, if it has said so.
@@ -156,15 +153,7 @@ impl Maildrop {
     }
 
     fn tick(&mut self) {
-        self.ticks += 1;
-        self.octets_since_tick = 0;
-    }
-
-    fn came(&mut self, octets: usize) {
-        self.octets_since_tick += octets as u64;
-        if self.octets_since_tick >= PROGRESS_OCTETS {
-            self.tick();
-        }
+        self.ticks.tick();
     }
 
     fn ask(&mut self, job: Job, command: &str, say: &mut Replies) {
@@ -348,7 +337,7 @@ impl Maildrop {
                     commit.on_found_all();
                     self.from = FromServer::Line;
                 }
-                self.came(octets);
+                self.ticks.pass(octets);
                 Ok(Pass::Replaced(octets))
             }
             FromServer::Line | FromServer::Rest(_) => self.whole_line(input, say),
@@ -374,7 +363,7 @@ impl Maildrop {
             }
             _ => Pass::Replaced(octets.len()),
         };
-        self.came(octets.len());
+        self.ticks.pass(octets.len());
         if let FromServer::Literal(left, _) = self.from {
             self.from = after_literal(left - octets.len() as u64, literal);
         }

@@ -85,7 +85,7 @@ fn has_stray_octet(header: &[u8]) -> bool {
     false
 }
 
-/// The only field of this name. `Err`: there are several, so that nobody can say which counts.
+/// The only field of this name. `Err`: there are several, and it is unclear which counts.
 pub(crate) fn single<'f, 'a>(fields: &'f [Field<'a>], name: &str) -> Result<Option<&'f Field<'a>>, Twice> {
     let mut all = fields.iter().filter(|field| field.is(name));
     match (all.next(), all.next()) {

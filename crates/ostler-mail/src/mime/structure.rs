@@ -10,7 +10,7 @@ use super::field::{Field, fields, single};
 use super::parameters::Parsed;
 use super::transfer::Encoding;
 
-/// A part that begins behind so many octets of a message is not looked at.
+/// A part that begins further back than this is not looked at.
 pub(crate) const WINDOW_OCTETS: usize = 64 * 1024;
 /// A text longer than this is not looked at. Most newsletters are shorter, most logs and tables are not.
 pub(crate) const MAX_PART_OCTETS: usize = 256 * 1024;
@@ -168,7 +168,7 @@ impl Structure {
         let text = octets[line.clone()].strip_suffix(b"\n").map(|text| text.strip_suffix(b"\r").unwrap_or(text));
         if text == Some(b"") {
             self.state = match self.end_header(octets, start, line.start, in_digest) {
-                // With the boundary of a multipart around it, nobody could tell whose parts follow.
+                // With the same boundary as a multipart around it, it would be unclear whose parts follow.
                 Entity::Multipart { boundary, is_digest }
                     if self.around.len() < MAX_DEPTH && !self.around.iter().any(|(around, _)| *around == boundary) =>
                 {

@@ -46,7 +46,7 @@ pub enum Answer {
 pub struct Grant {
     /// For the mail servers.
     pub access: Secret,
-    /// For more access tokens. `None`: the one that ostler has goes on being good.
+    /// For more access tokens. `None`: the one that ostler has stays valid.
     pub refresh: Option<Secret>,
     /// For how long the access token is good, if the issuer says so.
     pub lifetime: Option<Duration>,
@@ -66,8 +66,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Whether nothing but another sign-in by the user, or another registration, helps. Anything else is kept for trouble: no
-    /// sign-in is given up because of an answer that nobody has foreseen.
+    /// Whether nothing but another sign-in by the user, or another registration, helps. ostler takes any other refusal for
+    /// trouble, so that an unforeseen answer never costs a sign-in.
     pub fn is_final(&self) -> bool {
         FINAL.contains(&self.error.as_str())
     }
@@ -89,11 +89,10 @@ pub fn read(status: u16, body: &[u8]) -> Answer {
         None if status == 200 => return Answer::Trouble("gives an answer that is not one of OAuth2".into()),
         None => return Answer::Trouble(format!("answers with error {status}")),
     };
-    if let Some(error) = text(&told, "error") {
-        let description = text(&told, "error_description").unwrap_or_default();
-        let refusal = Refusal { error: shown(error), description: shown(description) };
+    if let Some(refusal) = refusal_in(&told) {
         let is_elsewhere = (300..400).contains(&status);
-        let is_trouble = status >= 500 || status == 429 || is_elsewhere || NOT_NOW.contains(&error);
+        let is_not_now = NOT_NOW.contains(&refusal.error.as_str());
+        let is_trouble = status >= 500 || status == 429 || is_elsewhere || is_not_now;
         return if is_trouble {
             Answer::Trouble(format!("answers with error {status} ({})", refusal.words()))
         } else {
@@ -145,7 +144,7 @@ fn grant(told: &Map<String, Value>) -> Option<Grant> {
         told.get("token_type").is_none_or(|kind| kind.as_str().is_some_and(|k| k.eq_ignore_ascii_case("bearer")));
     let token = |name| Secret::new(text(told, name)?.to_owned()).ok();
     let access = token("access_token").filter(|_| is_bearer)?;
-    // A refresh token that cannot be kept is as good as none, and it would be wrong to go on with the old one.
+    // A refresh token that cannot be stored makes the whole grant useless: the old one may be void already.
     let refresh = match text(told, "refresh_token") {
         Some(_) => Some(token("refresh_token")?),
         None => None,

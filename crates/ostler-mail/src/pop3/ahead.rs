@@ -13,20 +13,21 @@ const MAX_MESSAGES: usize = 16;
 /// The messages read ahead at first. The number doubles each time the client has to wait for one, and halves when it wants
 /// another one.
 const FIRST_MESSAGES: usize = 8;
-/// What is left of it, however often the client wants another one.
+/// The number does not fall below this.
 const MIN_MESSAGES: usize = 2;
 /// The most octets read ahead, by the sizes that the provider tells.
 const MAX_OCTETS: u64 = 1024 * 1024;
-/// Never less than this may be ahead, beside one message: at 40 ms there and back it is a megabyte a second.
+/// At least this much may be ahead, beside one message. At 40 ms for a round trip that makes a megabyte a second.
 const MIN_OCTETS: u64 = 32 * 1024;
-/// A shorter time is not looked at by itself, unless this many octets came in it.
+/// The pace is measured over at least this time.
 const MIN_MEASURED_TIME: Duration = Duration::from_millis(20);
+/// It is measured over a shorter time only if this many octets came in it.
 const MIN_MEASURED_OCTETS: u64 = 256 * 1024;
-/// What is ahead arrives in this time, at the pace of the last texts: so long a client waits at most that wants something else.
+/// At the pace of the last texts, what is ahead arrives within this time. A client that wants something else waits no longer.
 const MAX_DELAY: Duration = Duration::from_secs(2);
 /// A message of more octets is not read ahead: it takes long, and a client that wants something else would wait for it.
 const MAX_MESSAGE_OCTETS: u64 = 256 * 1024;
-/// The most octets that are kept. Stuffed dots make messages longer than their sizes, seldom by a quarter of all.
+/// The most octets that are kept. Stuffed dots make messages longer than their sizes, but seldom by a quarter.
 const MAX_KEPT_OCTETS: usize = 5 * 1024 * 1024 / 4;
 /// The number of messages in a row after which the client is taken to want the next ones too.
 const MESSAGES_IN_A_ROW: u32 = 2;
@@ -40,8 +41,8 @@ pub(super) enum Question {
     Message(Request),
 }
 
-/// A message that was asked for ahead, this time. The client may go back and forth, and delete it in between: only the answer
-/// to this request is its answer.
+/// One request for a message that is read ahead. The same message may be asked for again, because the client goes back and forth;
+/// only the answer to the latest request counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
     pub number: u64,
@@ -123,7 +124,7 @@ impl Ahead {
         self.forget_below(u64::MAX);
     }
 
-    /// The client deletes a message. The provider must not be asked for it; if that one is ahead, nor for what follows.
+    /// The client deletes a message. The provider must not be asked for it any more. If it is ahead, nothing more is read ahead.
     pub(super) fn note_deletion(&mut self, number: Option<u64>) {
         match number.filter(|number| *number <= self.last) {
             Some(number) => self.sizes.iter_mut().for_each(|sizes| sizes.forget(number)),
@@ -131,8 +132,8 @@ impl Ahead {
         }
     }
 
-    /// So many octets have come in this time, what the client took before it asked included. Whether that says anything: what
-    /// was on its way together arrives together, however slow the line is.
+    /// Notes that this many octets came in this time, which includes what the client took before it asked. Returns whether that
+    /// says anything about the line: octets that were on their way together arrive together, however slow it is.
     pub(super) fn note_pace(&mut self, octets: u64, took: Duration) -> bool {
         let says_something = took >= MIN_MEASURED_TIME || octets >= MIN_MEASURED_OCTETS;
         if says_something {
@@ -142,7 +143,7 @@ impl Ahead {
         says_something
     }
 
-    /// The highest message that the provider was asked for ahead. It tells that one to a client that says LAST (RFC 1460).
+    /// The highest message that the provider was asked for ahead. The provider would name it to a client that says LAST (RFC 1460).
     pub(super) fn highest(&self) -> u64 {
         self.highest
     }
@@ -169,8 +170,8 @@ impl Ahead {
         }
     }
 
-    /// The client asks for a message; `None` if its number is unreadable. Whether the message is here or on its way: then
-    /// the provider need not be asked, and [`take`](Self::take) gives it.
+    /// The client asks for a message; `None` if its number is unreadable. Returns whether the message is here or on its way. Then
+    /// the provider need not be asked, and [`take`](Self::take) gives the message.
     pub(super) fn note_fetch(&mut self, number: Option<u64>) -> bool {
         let number = number.unwrap_or(0);
         let found = self.messages.iter_mut().find(|message| message.request.number == number && !message.wanted);
@@ -191,7 +192,7 @@ impl Ahead {
         is_ahead
     }
 
-    /// Forgets the messages below a number that the client does not wait for. Whether there were any.
+    /// Forgets the messages below a number that the client does not wait for. Returns whether there were any.
     fn forget_below(&mut self, number: u64) -> bool {
         let before = self.messages.len();
         self.messages.retain(|message| message.wanted || message.request.number >= number);
@@ -225,7 +226,7 @@ impl Ahead {
     /// The provider begins its answer to a RETR that was asked ahead.
     pub(super) fn begin(&mut self, request: Request, status: &[u8], is_message: bool) {
         if !is_message {
-            // Whatever the reason, it is the client's to hear when it asks; nothing more is risked.
+            // The client hears the reason when it asks for the message itself. Until then nothing more is read ahead.
             self.may = false;
             self.messages.retain(|message| message.wanted || message.request != request);
         }
@@ -241,8 +242,8 @@ impl Ahead {
         self.messages.iter_mut().find(|message| message.request == request)
     }
 
-    /// More of the message that is arriving: what the client will get, for so many octets of the provider's. At its end, what
-    /// was changed in it.
+    /// Takes more of the message that is arriving. `octets` are what the client will get, `text_octets` how many the provider has sent
+    /// for them. `end`: the message is whole, and this was changed in it.
     pub(super) fn add(&mut self, request: Request, octets: &[u8], text_octets: usize, end: Option<Changes>) {
         let Some(message) = self.message(request) else { return };
         message.answer.octets.extend_from_slice(octets);
@@ -258,7 +259,7 @@ impl Ahead {
         }
     }
 
-    /// What has come of the message that the client waits for, in front of the rest of it; `None` while nothing has.
+    /// The beginning of the message that the client waits for, as far as it has come; `None` while nothing has.
     pub(super) fn take(&mut self, number: u64) -> Option<Answer> {
         let at =
             self.messages.iter().position(|m| m.wanted && m.request.number == number && m.stage != Stage::Asked)?;

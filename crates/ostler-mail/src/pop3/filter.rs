@@ -2,6 +2,8 @@
 //! texts are left to `text`. So the client hears only answers to what it asked. The server is asked what the client asks, and
 //! for messages that the client will ask for next (`ahead`).
 
+mod reading_ahead;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use crate::client_fault::Misuse;
 use crate::clock::Moment;
 use crate::command::{Command, is_http, is_quit, is_tls_hello};
 use crate::failure::one_line;
+use crate::machine::ticks::Ticks;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::pop3::ahead::{Ahead, Question};
 use crate::pop3::text::{Kind, Taken, Text};
@@ -24,9 +27,6 @@ use crate::wire::{
 /// The most commands that may wait for their answers. The eagerest client, Eudora for Mac, sends 15 ahead. Beyond the limit
 /// the client's octets wait in its socket.
 const MAX_OUTSTANDING_COMMANDS: usize = 512;
-/// A message makes progress each time this many octets have passed. One octet a minute is not progress: the time limit for a
-/// message would never end it.
-const PROGRESS_OCTETS: u64 = 4096;
 
 /// The capabilities of the provider that the client may see, because they hold for ostler too. Not among them: STLS and
 /// SASL, which cannot pass through ostler, and PIPELINING, because Eudora for Mac begins to send ahead when it reads it.
@@ -94,8 +94,7 @@ pub struct Pop3Filter {
     /// How the server broke the rules, until the client gets to it.
     breach: Option<ProtocolViolation>,
     /// Restarts the clock whenever it changes.
-    ticks: u64,
-    octets_since_tick: u64,
+    ticks: Ticks,
     has_quit: bool,
     /// The client has said DELE.
     has_deleted: bool,
@@ -140,8 +139,7 @@ impl Pop3Filter {
             measured: (Moment::default(), 0),
             is_alone: false,
             breach: None,
-            ticks: 0,
-            octets_since_tick: 0,
+            ticks: Ticks::default(),
             has_quit: false,
             has_deleted: false,
             highest_fetched: 0,
@@ -182,52 +180,8 @@ impl Pop3Filter {
         !self.expected.is_empty()
     }
 
-    /// Whether a client that leaves now misses nothing of a server that has failed: the failure is in what ostler has asked
-    /// ahead, and nothing is to be deleted.
-    pub fn is_failure_ahead(&self) -> bool {
-        let waits_for_bye = self.expected.iter().all(|expected| *expected == Expected::Quit);
-        self.owes_ahead() && !self.is_inside_text() && !self.has_deleted && waits_for_bye
-    }
-
-    /// The answer to QUIT of a client that misses nothing, if that is its next command (`None`: its last one): without reading
-    /// ahead it would have heard of no failure.
-    pub fn bye_without_server(&self, next: Option<&[u8]>) -> Option<String> {
-        let has_quit = next.map_or(self.has_quit, is_quit);
-        (has_quit && self.is_failure_ahead()).then(|| format!("{}\r\n", words::BYE))
-    }
-
-    /// Whether a server that stays silent between two answers, or has hung up there, may have tripped over commands that came to
-    /// it together.
-    pub fn may_have_tripped(&self, has_hung_up: bool) -> bool {
-        let is_between = matches!(self.state, State::Status);
-        is_between && if has_hung_up { self.owes_ahead() } else { self.ahead.has_asked() }
-    }
-
-    /// Whether the server is in, or owes next, an answer that only ostler has asked for.
-    fn owes_ahead(&self) -> bool {
-        matches!(self.state, State::Ahead(..)) || matches!(self.asked.front(), Some(Asker::Ahead(_)))
-    }
-
-    /// Whether the client waits for nothing, and can get something that was read ahead.
-    fn outlives_server(&self) -> bool {
-        self.expected.is_empty() && !self.is_inside_text() && self.ahead.has_some()
-    }
-
-    /// Whether a breach by the server is about what ostler has asked it ahead of the client.
-    fn is_breach_ahead(&self) -> bool {
-        self.expected.is_empty() && !self.is_inside_text() && (self.owes_ahead() || self.ahead.has_some())
-    }
-
-    /// Whether the client can get nothing more, and no message was asked for that it may still want.
-    fn has_nothing_to_give(&self) -> bool {
-        let is_message = |asker: &Asker| matches!(asker, Asker::Ahead(Question::Message(_)));
-        let is_arriving = matches!(self.state, State::Ahead(_, Question::Message(_)));
-        !self.ahead.has_some() && !is_arriving && !self.asked.iter().any(is_message)
-    }
-
     fn tick(&mut self) {
-        self.ticks += 1;
-        self.octets_since_tick = 0;
+        self.ticks.tick();
     }
 
     /// This many octets of a text have passed to the client.
@@ -243,10 +197,7 @@ impl Pop3Filter {
     /// This many octets of a text have come from the server.
     fn moved(&mut self, octets: usize) {
         self.measured.1 += octets as u64;
-        self.octets_since_tick += octets as u64;
-        if self.octets_since_tick >= PROGRESS_OCTETS {
-            self.tick();
-        }
+        self.ticks.pass(octets);
     }
 
     /// Takes what belongs to the text under way of the server's octets from `at` on; those before it pass as they are. `None`:
@@ -388,103 +339,6 @@ impl Pop3Filter {
         Ok(cleaned(raw))
     }
 
-    /// The server begins an answer that the client has not asked it for.
-    fn status_ahead(&mut self, question: Question, raw: &[u8]) -> Result<(), ProtocolViolation> {
-        let is_ok = checked_status(raw)? == Status::Ok;
-        self.asked.pop_front();
-        self.tick();
-        match question {
-            Question::Sizes if is_ok => self.state = State::Ahead(Text::with_sizes(), question),
-            Question::Sizes => self.ahead.stop(),
-            Question::Message(request) => {
-                let line = cleaned(raw);
-                self.ahead.begin(request, line.as_ref().map_or(raw, |line| line.as_bytes()), is_ok);
-                if is_ok {
-                    self.state = State::Ahead(Text::new(Kind::Message(request.number), self.readable), question);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Keeps what belongs to a text that is read ahead. Returns how many octets that is.
-    fn keep(&mut self, input: &[u8], say: &mut Replies) -> usize {
-        let State::Ahead(text, question) = &mut self.state else { return 0 };
-        let (is_held, mut readable) = (text.is_held(), Vec::new());
-        let Taken { octets, is_end } = text.take(input, &mut readable);
-        if let Question::Message(request) = question {
-            let kept = if is_held { &readable } else { &input[..octets] };
-            self.ahead.add(*request, kept, octets, is_end.then(|| text.changes()));
-        }
-        self.moved(octets);
-        if is_end {
-            self.note_pace();
-            self.tick();
-            if let State::Ahead(text, _) = std::mem::replace(&mut self.state, State::Status) {
-                text.into_sizes().into_iter().for_each(|sizes| self.ahead.set_sizes(sizes));
-            }
-            self.ask_ahead(say);
-        }
-        octets
-    }
-
-    /// The same, and the client gets what it waits for of it.
-    fn keep_and_catch_up(&mut self, input: &[u8], say: &mut Replies) -> usize {
-        let octets = self.keep(input, say);
-        self.catch_up(say);
-        octets
-    }
-
-    /// Asks the server for what the client will want next.
-    fn ask_ahead(&mut self, say: &mut Replies) {
-        while let Some(question) = self.ahead.next_question() {
-            let line = match question {
-                Question::Sizes => "LIST\r\n".into(),
-                Question::Message(request) => format!("RETR {}\r\n", request.number),
-            };
-            say.server.extend_from_slice(line.as_bytes());
-            self.asked.push_back(Asker::Ahead(question));
-        }
-    }
-
-    /// After an answer: asks the server for what the client will want, and gives the client what its turn has come for, behind
-    /// `passing`, which the client gets before it. Whether there was anything to say; if not, `passing` is the caller's.
-    fn goes_on_ahead(&mut self, passing: &[u8], say: &mut Replies) -> bool {
-        let mut more = Replies::default();
-        self.ask_ahead(&mut more);
-        self.catch_up(&mut more);
-        let is_anything = !(more.client.is_empty() && more.server.is_empty());
-        if is_anything {
-            say.client.extend_from_slice(passing);
-            say.client.append(&mut more.client);
-            say.server.append(&mut more.server);
-        }
-        is_anything
-    }
-
-    /// Gives the client what has come of the messages that it waits for, as far as their turn has come.
-    fn catch_up(&mut self, say: &mut Replies) {
-        while let Some(Expected::Ahead(number)) = self.expected.front().copied()
-            && !self.is_inside_text()
-            && let Some(mut answer) = self.ahead.take(number)
-        {
-            self.expected.pop_front();
-            say.client.append(&mut answer.octets);
-            if answer.is_message {
-                self.begin_fetch(number);
-                self.passed(answer.text_octets, true);
-            }
-            if answer.is_whole {
-                self.messages += u64::from(answer.is_message);
-                self.changes.add(answer.changes);
-                self.tick();
-            // The rest of it passes as it comes.
-            } else if let State::Ahead(text, _) = std::mem::replace(&mut self.state, State::Status) {
-                self.state = State::Text(text);
-            }
-        }
-    }
-
     fn begin_text(&mut self, kind: Kind) {
         if let Kind::Message(number) = kind {
             self.begin_fetch(number);
@@ -497,14 +351,6 @@ impl Pop3Filter {
     fn begin_fetch(&mut self, number: u64) {
         self.highest_fetched = self.highest_fetched.max(number);
         self.forecast.begin_fetch(number, &self.progress);
-    }
-
-    /// A text has ended: tells what the line brings.
-    fn note_pace(&mut self) {
-        let (since, octets) = self.measured;
-        if self.ahead.note_pace(octets, self.now.saturating_duration_since(since)) {
-            self.measured = (self.now, 0);
-        }
     }
 
     fn end_text(&mut self) {
@@ -754,7 +600,7 @@ impl Filter for Pop3Filter {
             State::Status | State::Over if self.asked.is_empty() => Clock::ClientIdle,
             State::Status | State::Over => Clock::Reply,
         };
-        (clock, self.ticks)
+        (clock, self.ticks.count())
     }
 
     fn end_early(&mut self) -> bool {

@@ -12,7 +12,7 @@ use crate::failure::IdProblem;
 use crate::pop3::{Status, parse_status, without_status};
 use crate::wire::Line;
 
-/// At most this many lines are looked at. A mailbox that nobody has cleared for twenty years has as many messages.
+/// At most this many lines are looked at. A mailbox that has not been cleared for twenty years has as many messages.
 pub const MAX_UIDL_LINES: u64 = 100_000;
 /// The longest id (RFC 1939, section 7).
 const MAX_ID_OCTETS: usize = 70;

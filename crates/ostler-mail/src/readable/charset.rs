@@ -8,7 +8,7 @@ use encoding_rs::{Encoder, EncoderResult, Encoding, ISO_2022_JP, WINDOWS_1252};
 use super::likeness::{Likeness, likeness};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Of the letters of a text at most one in so many may have no likeness; otherwise the text is better left as it is.
+/// At most one letter in this many may have no likeness. Otherwise the text is better left as it is.
 const ONE_LETTER_IN: u64 = 5;
 
 /// Which letters of an encoding are used.
@@ -193,7 +193,7 @@ struct Writer {
 
 /// How many letters a [`Writer`] remembers: any alphabet has room.
 const KNOWN_LETTERS: usize = 256;
-/// After so many letters of ASCII in a row the encoder is faster than going letter by letter.
+/// From this many ASCII letters in a row on, the encoder is faster than going letter by letter.
 const ASCII_IN_A_ROW: usize = 8;
 
 impl Writer {
@@ -306,7 +306,7 @@ pub(super) fn letters_of(text: &str) -> u64 {
     text.chars().filter(|letter| letter.is_alphabetic()).count() as u64
 }
 
-/// Whether so many letters without likeness, of so many, are too many.
+/// Whether too many of a text's letters have no likeness.
 pub(super) fn is_lost(unlike: u64, letters: u64) -> bool {
     unlike * ONE_LETTER_IN > letters
 }

@@ -28,8 +28,8 @@ const UNTOUCHED: [&str; 17] = [
     "x-ostler-readable",
 ];
 
-/// Fields with names and addresses, in which not every word is text (RFC 5322, 3.6; RFC 2369; RFC 2919; RFC 8098). Those that begin with
-/// `resent-` or `list-` are of them.
+/// Fields with names and addresses, in which not every word is text (RFC 5322, 3.6; RFC 2369; RFC 2919; RFC 8098). Fields that begin
+/// with `resent-` or `list-` are structured too.
 const STRUCTURED: [&str; 12] = [
     "bcc",
     "cc",

@@ -97,7 +97,7 @@ pub(super) enum Likeness {
     Text(&'static str),
     /// This letter of the charset reads alike.
     Letter(char),
-    /// Nobody sees it: a joiner, a mark of direction, the style of a picture.
+    /// A reader does not see it: a joiner, a mark of direction, the style of a picture.
     Invisible,
     /// Nothing does. A letter of a script that is not written in Latin letters.
     None,

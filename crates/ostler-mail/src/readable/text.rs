@@ -34,31 +34,50 @@ pub(super) fn convert(
     is_cut: bool,
 ) -> Option<NewText> {
     let charset = source_charset(part, readable);
-    let is_flattened = part.is_html && is_alone && readable.profile.flattens_html;
+    let wants_plain = part.is_html && is_alone && readable.profile.flattens_html;
     let guards = readable.profile.guards_begin_lines && !part.is_html;
-    if charset == Source::Fine && !is_flattened && !guards {
+    if charset == Source::Fine && !wants_plain && !guards {
         return None;
     }
     let octets = part.encoding.decode(body, is_cut)?;
-    let (encoding, source) = match charset {
-        Source::Other(encoding, label) => (encoding, Some(label)),
-        Source::Guess if octets.is_ascii() => (UTF_8, None),
-        Source::Guess => (UTF_8, Some("utf-8".to_owned())),
-        Source::Fine if guards => return guarded(&octets),
-        Source::Fine => {
-            (part.charset.as_ref().and_then(|label| Encoding::for_label_no_replacement(label.as_bytes()))?, None)
-        }
-        Source::Unknown => return None,
-    };
-    if source.is_none() && !is_flattened {
+    if charset == Source::Fine && guards {
+        return guarded(&octets);
+    }
+    let (encoding, source) = encoding_of(part, charset, &octets)?;
+    if source.is_none() && !wants_plain {
         return None;
     }
     let text = decode(encoding, &octets, is_cut)?;
     if has_stray_octet(text.as_bytes()) || has_pgp_block(text.as_bytes()) {
         return None;
     }
+    write(&text, part, readable, source, wants_plain)
+}
+
+/// How to read a text, and the label of its charset if that one changes. `None`: ostler cannot read it.
+fn encoding_of(part: &TextPart, charset: Source, octets: &[u8]) -> Option<(&'static Encoding, Option<String>)> {
+    match charset {
+        Source::Other(encoding, label) => Some((encoding, Some(label))),
+        Source::Guess if octets.is_ascii() => Some((UTF_8, None)),
+        Source::Guess => Some((UTF_8, Some("utf-8".to_owned()))),
+        Source::Fine => {
+            let label = part.charset.as_ref()?;
+            Encoding::for_label_no_replacement(label.as_bytes()).map(|encoding| (encoding, None))
+        }
+        Source::Unknown => None,
+    }
+}
+
+/// Writes the letters of a text in the charset of the mail program. `None`: it stays as it is.
+fn write(
+    text: &str,
+    part: &TextPart,
+    readable: &Readable,
+    source: Option<String>,
+    wants_plain: bool,
+) -> Option<NewText> {
     // A document of which too much would be lost in plain text stays a document.
-    let flat = if is_flattened { readable.charset.write_plain(&html::to_plain(&text)) } else { None };
+    let flat = if wants_plain { readable.charset.write_plain(&html::to_plain(text)) } else { None };
     if source.is_none() && flat.is_none() {
         return None;
     }
@@ -66,10 +85,10 @@ pub(super) fn convert(
     let Written { octets, label, approximated, .. } = match flat {
         Some(flat) => flat,
         None if part.is_html => {
-            let written = readable.charset.write_html(&text);
+            let written = readable.charset.write_html(text);
             Written { octets: html::relabel(written.octets, written.label), ..written }
         }
-        None => readable.charset.write_plain(&text)?,
+        None => readable.charset.write_plain(text)?,
     };
     Some(NewText { body: quoted_printable(&octets), label: Some(label), is_flattened, source, approximated })
 }
@@ -79,11 +98,11 @@ pub(super) fn convert(
 enum Source {
     /// The mail program reads it.
     Fine,
-    /// Another one.
+    /// Another one, with its label.
     Other(&'static Encoding, String),
-    /// None is named, or ASCII. If the text has other letters, and is UTF-8, it is UTF-8.
+    /// No charset is named, or ASCII. A text with other letters is taken for UTF-8, if it reads as that.
     Guess,
-    /// Nobody knows what it means.
+    /// ostler does not know the label.
     Unknown,
 }
 

@@ -23,7 +23,7 @@ pub enum ExchangeError {
 /// How much of a claim a server has been given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Given {
-    /// Neither name nor password: a refusal cannot be about them.
+    /// Nothing yet. A refusal cannot be about name or password.
     Nothing,
     /// The user name.
     Name,

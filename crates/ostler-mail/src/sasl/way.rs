@@ -50,7 +50,7 @@ impl Ways {
         self.known = known;
     }
 
-    /// The way to try next, of those that both sides have, the best first.
+    /// The next way to try. `both` are the ways that both sides have, the best first.
     pub(crate) fn next(&self, both: impl Iterator<Item = Way>) -> Option<Way> {
         let left: Vec<Way> = both.filter(|way| !self.refused.contains(way)).collect();
         self.known.filter(|known| left.contains(known)).or(left.first().copied())

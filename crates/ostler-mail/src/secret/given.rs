@@ -1,10 +1,10 @@
-//! What a password may lose between the person who gives it and the provider. It is the same rule for all ways in
-//! which one comes: typed, pasted, piped, in a form, from a file, a command, a variable or a keyring.
+//! What a password may lose on its way from a person to the provider. The same rule holds however the password comes: typed, pasted,
+//! piped, in a form, from a file, a command, a variable or a keyring.
 //!
 //! A password loses its line end and nothing else, because a blank may be a part of it. There is one exception. Google,
 //! Yahoo and others show an app password as `abcd efgh ijkl mnop` and take it without the blanks (Google does not say so on
 //! the page that shows it; support.google.com/accounts/answer/185833). A password of this form, at a provider that makes app
-//! passwords, loses its blanks. Nobody chooses such a password, so there is nothing to try twice.
+//! passwords, loses its blanks. People do not choose such passwords, so ostler need not try both forms.
 //!
 //! Not here: which providers make app passwords (the program's presets).
 

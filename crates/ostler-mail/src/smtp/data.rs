@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::account::mend::Repair;
 use crate::failure::Failure;
+use crate::machine::ticks::Ticks;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::progress::Progress;
 use crate::smtp::mend::Mender;
@@ -15,10 +16,6 @@ use crate::smtp::{Reply, ReplyParser, words};
 use crate::wire::{Body, MAX_REPLY_LINE_OCTETS, take_line};
 use pieces::Pieces;
 pub use pieces::{Chunking, PIECE_OCTETS};
-
-/// A body makes progress when this many octets have passed since the last time. One octet a minute is not progress: the
-/// time limit for a message would never end it.
-const PROGRESS_OCTETS: u64 = 4096;
 
 /// Octets that are worth a write of their own: TLS makes one record of them (RFC 8446, 5.1).
 const RECORD_OCTETS: usize = 16 * 1024;
@@ -31,7 +28,7 @@ pub struct DataFilter {
     mender: Option<Box<Mender>>,
     /// How the body leaves, if not by DATA.
     pieces: Option<Box<Pieces>>,
-    /// What has to be said once more of a message whose first pieces no provider has accepted.
+    /// The beginning of a message that no provider has accepted in pieces; it has to be sent again by DATA.
     taken_back: Vec<u8>,
     parser: ReplyParser,
     /// The reply that the provider gave before the end of data.
@@ -39,8 +36,7 @@ pub struct DataFilter {
     /// The provider has sent octets before the end of data, perhaps only a part of a reply.
     has_spoken_early: bool,
     octets: u64,
-    ticks: u64,
-    octets_since_tick: u64,
+    ticks: Ticks,
     progress: Arc<Progress>,
     /// The provider is gone, and the rest of the client's body goes nowhere.
     is_swallowing: bool,
@@ -63,7 +59,7 @@ impl DataFilter {
         self.mender.as_ref().map_or(&[], |mender| mender.mended())
     }
 
-    /// Sends the body by BDAT, to a provider of which this is known. `is_pipelining`: it offers PIPELINING.
+    /// Sends the body by BDAT. `known`: what is known of the provider's BDAT. `is_pipelining`: it offers PIPELINING.
     #[must_use]
     pub fn in_pieces(self, known: Chunking, is_pipelining: bool) -> Self {
         Self { pieces: Some(Box::new(Pieces::new(known, is_pipelining))), ..self }
@@ -83,7 +79,7 @@ impl DataFilter {
         }
     }
 
-    /// The provider has broken off, or said what nobody understands.
+    /// The provider has broken off, or said something that is no reply.
     pub fn on_lost(&mut self) {
         if let Some(pieces) = &mut self.pieces {
             pieces.on_lost();
@@ -248,7 +244,7 @@ impl DataFilter {
             self.early_reply = Some(reply);
             return Ok(());
         };
-        self.ticks += 1;
+        self.ticks.tick();
         if !pieces.on_answer(&reply) {
             if reply.code < 400 {
                 let what = format!("\"{}\" is not an answer to BDAT", reply.one_line());
@@ -256,7 +252,7 @@ impl DataFilter {
             }
             self.early_reply = Some(reply);
         } else if is_all {
-            // Behind the last piece, what it has said too much would pass for the answer to the message.
+            // An extra reply behind this one would pass for the answer to the last piece, and so to the message.
             pieces.say(&mut say.server);
         }
         Ok(())
@@ -265,11 +261,7 @@ impl DataFilter {
     fn passed(&mut self, octets: usize) {
         self.octets += octets as u64;
         self.progress.set_octets(self.octets);
-        self.octets_since_tick += octets as u64;
-        if self.octets_since_tick >= PROGRESS_OCTETS {
-            self.ticks += 1;
-            self.octets_since_tick = 0;
-        }
+        self.ticks.pass(octets);
     }
 }
 
@@ -327,7 +319,7 @@ impl Filter for DataFilter {
     }
 
     fn clock(&self) -> (Clock, u64) {
-        (Clock::Message, self.ticks)
+        (Clock::Message, self.ticks.count())
     }
 
     fn message_from(&self) -> Party {
@@ -346,6 +338,7 @@ mod tests {
     use crate::account::Protocol;
     use crate::account::testing::server;
     use crate::failure::{ServerAddr, Waiting};
+    use crate::machine::ticks::PROGRESS_OCTETS;
 
     #[test]
     fn an_early_answer_stops_the_body_and_is_kept() {

@@ -139,7 +139,7 @@ impl Submission {
         (self.attempts.opened_at, self.attempts.login_is_new) = (Some(now), false);
     }
 
-    /// The gate before that server is open now. `login_is_new`: by a login that was made for this, or after the refusal.
+    /// The gate before that server is open now. `login_is_new`: the login was made for this message, or after its refusal.
     pub fn on_login(&mut self, login_is_new: bool, policy: LoginPolicy, now: Moment) {
         self.attempts.opened_at = Some(now);
         self.attempts.login_is_new = login_is_new;
@@ -184,7 +184,7 @@ impl Submission {
         let mut lines: Vec<String> = behind_mail.iter().map(|step| step.line(offered)).collect();
         let last = behind_mail.or_else(|| self.step(accepted));
         if last.is_some_and(|step| step.is_last() && step.may_follow_mail()) {
-            // Not behind a gate: its refusal of a recipient is healed, and DATA would begin a body there.
+            // Not behind a gate: there a refused recipient is tried again after a login, and by then DATA would have begun a body.
             let has_data = !self.is_in_pieces(offered) && self.gate().is_none();
             lines.extend(self.upcoming.lines(has_data));
         }
@@ -197,8 +197,8 @@ impl Submission {
     }
 
     /// ostler's own reply to the client's command, if the server need not hear that command now. MAIL leaves with the first
-    /// RCPT, where what the server says to it is told. DATA never leaves where the body goes by BDAT. `accepted`: how many
-    /// commands of the message this connection has accepted.
+    /// RCPT, and its refusal is the reply to that RCPT. DATA never leaves where the body goes by BDAT. `accepted`: how many commands
+    /// of the message this connection has accepted.
     pub fn defer(&mut self, accepted: usize, offered: &Extensions) -> Option<Reply> {
         let reply = match self.pending.command {
             EnvelopeCommand::Mail if offered.pipelining => Reply::new(250, "2.1.0 OK"),
@@ -211,7 +211,7 @@ impl Submission {
         Some(reply)
     }
 
-    /// Whether the body goes by BDAT. Not behind a gate: what refuses DATA there is healed before any body leaves.
+    /// Whether the body goes by BDAT. Not behind a gate: if the gate refuses DATA, ostler tries again, before any body has left.
     pub fn is_in_pieces(&self, offered: &Extensions) -> bool {
         offered.chunking && !self.is_by_data && self.gate().is_none()
     }
@@ -257,8 +257,8 @@ impl Submission {
 
     /// What to do about a refusal that has just come.
     pub fn on_refusal(&mut self, refusal: Refusal, attempt: Attempt<'_>, now: Moment) -> Next {
-        // The MAIL of a later message: the provider may have had enough of the session, for its age or for the messages that
-        // it has served, and not of the message. Behind a gate the retries see to that, unless the connection closes.
+        // At the MAIL of a later message the provider may refuse the session, because it is old or has served many messages, and not
+        // the message. Behind a gate the retries below do the same, unless the connection closes.
         let is_for_now = refusal.closes_connection() || refusal.is_for_now() && attempt.gate.is_none();
         if is_for_now && refusal.stage == Stage::Mail && self.may_reopen(&attempt) {
             return self.reopen();
@@ -406,13 +406,13 @@ fn refused_on_new_connection(reply: &Reply) -> Reply {
 /// A session at the provider, when the next command has to be said.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionState<'a> {
-    /// It belongs to the account of the message.
+    /// The session belongs to the account of the message.
     pub is_same_account: bool,
     /// How many commands of the message under way it has accepted.
     pub accepted: usize,
     /// When it answered the end of the last message.
     pub idle_since: Option<Moment>,
-    /// There is a gate before it, and the last login does not count any more.
+    /// There is a gate before the server, and the last login no longer counts.
     pub needs_login: bool,
     /// What the provider said or did unasked.
     pub news: News<'a>,

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-/// Finds where the answer to TOP ends: behind the header, the empty line and so many lines.
+/// Finds where the answer to TOP ends: behind the header, the empty line and the lines that the client asks for.
 #[derive(Debug)]
 pub(crate) struct Cut {
     /// Lines of the body that are left; `None` in the header.
@@ -22,7 +22,7 @@ enum LineSoFar {
 }
 
 impl Cut {
-    /// The header and so many lines.
+    /// Cuts behind the header and this many lines.
     pub(crate) fn after(lines: u64) -> Self {
         Self { left: None, lines, line: LineSoFar::Nothing }
     }

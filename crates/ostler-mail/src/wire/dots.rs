@@ -128,9 +128,9 @@ pub(crate) struct Stuff {
 }
 
 impl Stuff {
-    /// For a message that no POP3 server has looked at yet. A bare LF before a dot gets the CR that it lacks, as Dovecot and
-    /// Courier give it to each: programs that end lines at LF would take the dot for the end of the message, and those that
-    /// do not would keep the dot that is put before it.
+    /// For a message that does not come from a POP3 server. A bare LF before a dot gets the CR that it lacks (Dovecot and Courier
+    /// give one to every bare LF). Programs that end lines at LF would take the dot for the end of the message; other programs
+    /// would keep the second dot.
     pub(crate) fn mending() -> Self {
         Self { mends: true, ..Self::default() }
     }

@@ -37,8 +37,8 @@ pub(in crate::proxy::smtp) struct ProviderSession {
     pub(super) opened_at: Moment,
     /// How many commands of the message under way the provider has accepted.
     pub(super) accepted: usize,
-    /// How many of the next commands have left already, behind the last one, and have no answer yet.
-    pub(super) asked: usize,
+    /// How many of the next commands have left already, together with the last one, and wait for their answers.
+    pub(super) in_flight: usize,
     /// When the provider answered the end of the last message.
     pub(super) idle_since: Option<Moment>,
 }
@@ -60,8 +60,8 @@ impl ProviderSession {
         self.is_between_messages() && server.is_some_and(|server| server.gate().is_none())
     }
 
-    /// Waits until the user has signed out of what it was signed in with: then it is of no use any more. Never completes for a
-    /// session that is not between two messages, or was not signed in with a token that ostler keeps.
+    /// Waits until the user signs out: a session that was signed in with a token that ostler keeps must not be used after that.
+    /// Never completes for any other session, or in the middle of a message.
     pub(in crate::proxy::smtp) fn until_sign_out(&self, engine: &Engine) -> impl Future<Output = ()> + use<> {
         let server = self.server();
         let ends = self.is_between_messages() && server.is_some_and(is_kept_for);
@@ -95,8 +95,8 @@ impl ProviderSession {
             let need = engine.gate(&gate.login).lock().needs_login(now(), LoginPolicy::Fresh, gate.fresh, None);
             need == LoginNeed::LogIn
         });
-        // What it owes is no news.
-        let has_news = self.asked == 0 && self.upstream.conn.has_news().await;
+        // An answer that it owes is not news.
+        let has_news = self.in_flight == 0 && self.upstream.conn.has_news().await;
         let news = match self.upstream.conn.unused() {
             _ if !has_news => News::None,
             [] => News::Closed,
@@ -119,19 +119,19 @@ impl ProviderSession {
     /// As [`ask`](Self::ask), with commands behind it in the same flight. The next calls, with those commands, wait for
     /// their replies alone.
     pub(super) async fn ask_with(&mut self, first: &str, behind: &[String], limit: Duration) -> Result<Reply, Failure> {
-        if self.asked > 0 {
-            self.asked -= 1;
+        if self.in_flight > 0 {
+            self.in_flight -= 1;
         } else {
             say(&mut self.upstream, &Outgoing::lines(first, behind), Waiting::Answer, limit).await?;
-            self.asked = behind.len();
+            self.in_flight = behind.len();
         }
         self.hear_reply(limit).await
     }
 
-    /// Hears the answers to what left behind a command that was refused. Returns whether all of it was refused, too.
-    pub(super) async fn forget_asked(&mut self, limit: Duration) -> bool {
-        while self.asked > 0 {
-            self.asked -= 1;
+    /// Hears the answers to the commands that left together with a refused one. Returns whether they were all refused, too.
+    pub(super) async fn forget_flight(&mut self, limit: Duration) -> bool {
+        while self.in_flight > 0 {
+            self.in_flight -= 1;
             if !self.hear_reply(limit).await.is_ok_and(|reply| reply.code >= 400 && reply.code != 421) {
                 return false;
             }
@@ -139,10 +139,10 @@ impl ProviderSession {
         true
     }
 
-    /// Hears the answer to a DATA that left behind recipients of whom none was accepted. A server that says 354 all the same
-    /// gets an empty message, as RFC 2920, 3.1, has it. Returns whether nothing is under way any more.
+    /// Hears the answer to a DATA that left together with the recipients, none of which was accepted. A server that says 354
+    /// nevertheless gets an empty message (RFC 2920, 3.1). Returns whether the session can go on.
     pub(super) async fn end_data(&mut self, limit: Duration) -> bool {
-        if std::mem::take(&mut self.asked) == 0 {
+        if std::mem::take(&mut self.in_flight) == 0 {
             return true;
         }
         let reply = match self.hear_reply(limit).await {
@@ -173,8 +173,8 @@ impl ProviderSession {
 
     /// Says QUIT and closes, as long as that does not take long.
     pub(in crate::proxy::smtp) async fn leave(mut self) {
-        if self.asked > 0 {
-            // QUIT could be the beginning of a body there.
+        if self.in_flight > 0 {
+            // DATA may be among them; then QUIT would be the beginning of a body.
             return;
         }
         let quit = async {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::machine::ticks::PROGRESS_OCTETS;
 
 /// Gives one side's octets to the filter in these chunks, as the relay would; what reached client and server.
 fn feed(filter: &mut Pop3Filter, client_said: bool, chunks: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>), ProtocolViolation> {

@@ -179,10 +179,10 @@ impl Pieces {
         }
     }
 
-    /// The provider breaks off, or speaks what nobody understands.
+    /// The provider breaks off, or says something that is no reply.
     pub(super) fn on_lost(&mut self) {
         if self.has_begun {
-            // One that has understood it so far may have gone for any reason, and is on trial again.
+            // A provider that understood BDAT so far may have gone for any reason; it is on trial again.
             self.known = if self.known == Chunking::Works { Chunking::Untried } else { Chunking::Fails };
         }
     }

@@ -80,14 +80,14 @@ fn label(text: &TextPart, body: &[u8], charset: Charset) -> Option<&'static str>
     charset.reads_cleanly(&octets).then_some(charset.label)
 }
 
-/// Labels that say that nobody knows.
+/// Labels that stand for "unknown".
 const NO_CHARSETS: [&str; 4] = ["", "unknown", "unknown-8bit", "x-unknown"];
 
 /// Whether a text with octets beyond ASCII has no label, or one that cannot be right.
 fn is_wrong(label: Option<&str>, octets: &[u8], charset: Charset) -> bool {
     match label {
         None | Some("us-ascii" | "ascii" | "ansi_x3.4-1968") => true,
-        // 0x80 to 0x9F are control characters there, which nobody means. And Eudora calls everything ISO 8859-1.
+        // 0x80 to 0x9F are control characters there, and no text has those. Eudora calls everything ISO 8859-1.
         Some("iso-8859-1" | "latin1") => {
             octets.iter().any(|octet| matches!(octet, 0x80..=0x9f))
                 || !charset.is_latin() && is_mostly_beyond_ascii(octets)

@@ -1,5 +1,5 @@
-//! The name of a message that has none. It is made of the message, so that a message sent again after an unknown outcome has
-//! the same one, and whoever gets it twice can see that.
+//! The Message-ID for a message that has none. It is made from the message itself: a message that is sent again after an unknown
+//! outcome gets the same one, so its recipients can recognise the second copy.
 
 use md5::{Digest as _, Md5};
 
