@@ -1,9 +1,9 @@
 //! Replays dialogues with providers through the sign-in machines, without sockets. A file in
-//! `tests/transcripts/providers/{pop3,smtp,imap,pop3-from-imap}/` holds lines `S: ` (the provider), `C: ` (what ostler must say; a line with
-//! a secret is written as the log shows it), `--- tls` (TLS starts here), `--- secret` (the secret is given now), and a last
-//! line `=> done` or `=> ` with the beginning of the failure's words. `# ` begins a comment; `! starttls`, `! none` choose
-//! the security, `! no-auth` an account that does not sign in, `! oauth2` one whose secret is an access token, `! renew` that a
-//! refused token is asked for once more.
+//! `tests/transcripts/providers/{pop3,smtp,imap,pop3-from-imap}/` holds lines `S: ` (the provider), `U: ` (the provider, before
+//! it has heard what ostler says next), `C: ` (what ostler must say; a line with a secret is written as the log shows it),
+//! `--- tls` (TLS starts here), `--- secret` (the secret is given now), and a last line `=> done` or `=> ` with the beginning of
+//! the failure's words. `# ` begins a comment; `! starttls`, `! none` choose the security, `! no-auth` an account that does not
+//! sign in, `! oauth2` one whose secret is an access token, `! renew` that a refused token is asked for once more.
 
 #![allow(clippy::unwrap_used)]
 
@@ -64,6 +64,14 @@ fn replay<L: Login>(mut login: L, text: &str) -> Result<(), String> {
                     return wrong("ostler was not waiting for a line");
                 }
                 step = login.on_line(&Line::new(rest.as_bytes()));
+            }
+            "U:" => {
+                if !matches!(step, Ok(Step::Send(_))) {
+                    return wrong("ostler had nothing to say");
+                }
+                if let Err(failure) = login.on_unasked(&Line::new(rest.as_bytes())) {
+                    step = Err(failure);
+                }
             }
             "C:" => {
                 let Ok(Step::Send(said)) = &step else { return wrong(&describe(&step)) };

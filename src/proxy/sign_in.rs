@@ -50,10 +50,14 @@ impl<L: Login> Prepared<L> {
         upstream
     }
 
-    /// Whether the server has hung up or spoken meanwhile.
+    /// Whether the server has hung up meanwhile, or said something that it may not say unasked.
     pub async fn is_stale(&mut self) -> bool {
-        let (Self::WantsSecret(upstream, _) | Self::Done(upstream, _)) = self;
-        upstream.conn.has_news().await
+        match self {
+            Self::WantsSecret(upstream, login) => {
+                hear_unasked(upstream, login).await.is_err() || has_wrong_news(upstream).await
+            }
+            Self::Done(upstream, _) => upstream.conn.has_news().await,
+        }
     }
 
     /// Gives the secret and goes on until the sign-in is done or refused.
@@ -168,6 +172,7 @@ async fn take_steps<L: Login>(
                 continue;
             }
             Step::Send(outgoing) => {
+                hear_unasked(&mut upstream, login).await?;
                 // Each command has a new limit; the lines of one answer share theirs.
                 limit = self::limit(login.waiting(), timeouts);
                 deadline = Instant::now() + limit;
@@ -195,11 +200,9 @@ pub async fn say(
     limit: Duration,
 ) -> Result<(), Failure> {
     debug!("{}: C: {}", upstream.at.host, outgoing.shown());
-    if upstream.at.protocol == Protocol::Imap {
-        drop_untimely_lines(upstream).await?;
-    }
+    let is_spoilt = has_wrong_news(upstream).await;
     let at = || upstream.at.clone();
-    if upstream.conn.has_news().await {
+    if is_spoilt {
         // News without octets is the end of the connection.
         return Err(if upstream.conn.unused().is_empty() {
             Failure::Lost { at: at(), waiting }
@@ -215,19 +218,25 @@ pub async fn say(
     }
 }
 
-/// Drops what an IMAP server has said before a command, news or a stray line: the answer has the command's tag.
-async fn drop_untimely_lines(upstream: &mut Upstream) -> Result<(), Failure> {
+/// Whether the server has hung up, or said something that would be taken for the answer to the next command. What an IMAP
+/// server says without a tag is no answer, whenever it comes (RFC 3501, section 7).
+async fn has_wrong_news(upstream: &mut Upstream) -> bool {
+    let has_news = upstream.conn.has_news().await;
+    let is_untagged = upstream.at.protocol == Protocol::Imap && upstream.conn.unused().starts_with(b"*");
+    has_news && !is_untagged
+}
+
+/// Hears what the server has said before a command. The rest of a line that has begun is waited for by nobody.
+async fn hear_unasked<L: Login>(upstream: &mut Upstream, login: &mut L) -> Result<(), Failure> {
     for _ in 0..MAX_REPLY_LINES {
         if !upstream.conn.has_news().await {
             return Ok(());
         }
         match upstream.conn.take_line(MAX_REPLY_LINE_OCTETS) {
-            // With a tag of ostler's it answers a command that was not given: nothing it says can be believed.
-            Ok(Some(line)) if imap::is_tagged_by_ostler(line.bytes()) => {
-                return Err(upstream.at.violation("it spoke unasked"));
+            Ok(Some(line)) => {
+                debug!("{}: S: {}, unasked", upstream.at.host, login.shown(&line));
+                login.on_unasked(&line)?;
             }
-            Ok(Some(line)) => debug!("{}: S: {}, unasked", upstream.at.host, line.printable()),
-            // The rest of a line that has begun is waited for by nobody.
             Ok(None) => return Ok(()),
             Err(too_long) => return Err(upstream.at.violation(too_long.to_string())),
         }

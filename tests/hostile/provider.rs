@@ -43,12 +43,16 @@ struct Case {
     never: &'static [&'static str],
     /// What the client must not hear.
     unheard: &'static [&'static str],
+    /// What the client must hear.
+    heard: &'static [&'static str],
     /// Whether the message may reach the provider's end of data.
     delivers: bool,
     /// What it says must come in one go: cut, it would say something else.
     whole: bool,
     /// It trips over BDAT, so that the message goes to it by DATA on another connection.
     may_trip: bool,
+    /// Nothing in it is a reason to connect again.
+    once: bool,
 }
 
 /// A provider in clear that plays this.
@@ -63,9 +67,11 @@ fn case(name: &str, part: Part, ends: Ends) -> Case {
         words: &[],
         never: &[],
         unheard: &[],
+        heard: &[],
         delivers,
         whole: false,
         may_trip: false,
+        once: false,
     }
 }
 
@@ -83,6 +89,16 @@ impl Case {
     /// What the client must not hear.
     fn unheard(self, unheard: &'static [&'static str]) -> Self {
         Self { unheard, ..self }
+    }
+
+    /// What the client must hear.
+    fn heard(self, heard: &'static [&'static str]) -> Self {
+        Self { heard, ..self }
+    }
+
+    /// On one connection, from the greeting on.
+    fn once(self) -> Self {
+        Self { once: true, ..self }
     }
 
     /// Never in segments of one byte.
@@ -204,6 +220,10 @@ fn judge(speaks: Speaks, case: &Case, heard: &Heard, peer: &Provider, secret: &s
             check(!contains(answer, unheard), &format!("the client heard {unheard:?}"))?;
         }
     }
+    for wanted in case.heard {
+        let is_heard = heard.iter().any(|(_, answer)| contains(answer, wanted));
+        check(is_heard, &format!("the client has not heard {wanted:?}"))?;
+    }
     let sessions: Vec<_> = (0..peer.connections()).map(|number| peer.over(number)).collect();
     let received: Vec<u8> = sessions.iter().flat_map(|session| session.received.clone()).collect();
     let secrets =
@@ -212,7 +232,7 @@ fn judge(speaks: Speaks, case: &Case, heard: &Heard, peer: &Provider, secret: &s
     check(secrets.iter().sum::<usize>() <= connections, "one sign-in of the client became several")?;
     check(completed(&received) <= 1, "the message went out twice")?;
     // A connection that broke before anything was wanted of it may be made once more, and that one plays honestly.
-    let broke_early = sessions.len() == 2 && {
+    let broke_early = sessions.len() == 2 && !case.once && {
         let heard = &sessions[0].received;
         ["AUTH ", "PASS ", "LOGIN ", "DATA"].iter().all(|word| !contains(heard, word))
     };

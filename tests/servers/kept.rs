@@ -139,6 +139,10 @@ fn a_session_with_a_message_half_done_is_not_kept() {
     client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "250");
     client.ask_reply(&format!("RCPT TO:<{BOB}>"), "250");
     client.ask_reply("QUIT", "221");
+    // The next client would not get it, but the provider would wait with half a message until the time of kept sessions is up.
+    let is_kept_or_over =
+        || (desk.kept_sessions() > 0).then_some(true).or(desk.provider.sessions()[0].over.then_some(false));
+    assert!(!wait_for("the session to be kept or over", is_kept_or_over));
     desk.send();
     desk.end(2);
 }

@@ -143,7 +143,7 @@ pub(crate) fn split_capabilities(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Whether a line of a server begins with a tag as ostler gives them: `o` in a sign-in, `f` in a folder that POP3 clients fetch,
 /// and a number.
-pub fn is_tagged_by_ostler(line: &[u8]) -> bool {
+pub(crate) fn is_tagged_by_ostler(line: &[u8]) -> bool {
     matches!(line, [b'o' | b'f', b'0'..=b'9', ..])
 }
 

@@ -234,6 +234,10 @@ pub trait Login {
     fn waiting(&self) -> Waiting;
     /// The server sent a line.
     fn on_line(&mut self, line: &Line) -> Result<Step<Self::Ready>, Failure>;
+    /// The server sent this line before the command that is said next, so it is no answer.
+    fn on_unasked(&mut self, _: &Line) -> Result<(), Failure> {
+        Err(self.server().at.violation("it spoke unasked"))
+    }
     /// The longest line to take from the server next, in octets.
     fn line_limit(&self) -> usize {
         MAX_REPLY_LINE_OCTETS

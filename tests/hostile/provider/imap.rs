@@ -66,6 +66,14 @@ fn silent_about_itself(answer: &str) -> Part {
     part
 }
 
+/// Honest, but the greeting comes with half a line, and the rest of it with the answer to LOGIN.
+fn half_a_line_early(half: &str, rest: &str) -> Part {
+    let mut part = read_part();
+    part[GREETING] = Step::Send(format!("* OK [CAPABILITY IMAP4rev1] a\r\n{half}").into_bytes());
+    part[LOGIN] = say(&format!("{rest}\r\no1 OK [CAPABILITY IMAP4rev1] in"));
+    part
+}
+
 fn drip(text: &str) -> Step {
     Step::Drip(format!("{text}{}\r\n", "x".repeat(300)).into_bytes(), Duration::from_millis(50))
 }
@@ -99,8 +107,27 @@ fn before_the_sign_in() {
         at("imap-greeting-line-64k", GREETING, long("* OK "), TROUBLE).never(early),
         at("imap-greeting-drip-forever", GREETING, drip("* OK "), TROUBLE).never(early),
         says("imap-greeting-small-letters", GREETING, "* ok [capability IMAP4REV1] ready", Well),
-        says("imap-greeting-twice", GREETING, "* OK [CAPABILITY IMAP4rev1] a\r\n* OK [ALERT] b", Well).whole(),
-        says("imap-greeting-and-a-stray-line", GREETING, "* OK [CAPABILITY IMAP4rev1] a\r\nstray", Well).whole(),
+        // In pieces, the second line comes before LOGIN, behind it, or on both sides of it.
+        says("imap-greeting-twice", GREETING, "* OK [CAPABILITY IMAP4rev1] a\r\n* OK [ALERT] b", Well)
+            .heard(&["[ALERT] b"])
+            .once(),
+        case("imap-greeting-and-half-a-line", half_a_line_early("* OK [AL", "ERT] b"), Well)
+            .heard(&["[ALERT] b"])
+            .once(),
+        case("imap-greeting-and-half-an-answer", half_a_line_early("o1 O", "K in"), TROUBLE).whole().never(early),
+        line("imap-greeting-and-goodbye", GREETING, "* OK [CAPABILITY IMAP4rev1] a\r\n* BYE too many", TROUBLE)
+            .words(&["too many"])
+            .whole()
+            .never(early),
+        line(
+            "imap-greeting-and-more-than-enough",
+            GREETING,
+            &format!("* OK [CAPABILITY IMAP4rev1] a\r\n{}", "* OK b\r\n".repeat(5000)),
+            TROUBLE,
+        )
+        .words(&["does not stop speaking unasked"])
+        .never(early),
+        says("imap-greeting-and-a-stray-line", GREETING, "* OK [CAPABILITY IMAP4rev1] a\r\nstray", Well).whole().once(),
         line(
             "imap-greeting-everything-at-once",
             GREETING,

@@ -64,6 +64,18 @@ fn before_the_mail() {
         line("greeting-pop3", GREETING, "+OK ready", pass(TROUBLE)).words(&["does not speak IMAP"]).never(&["LOGIN"]),
         line("greeting-preauth", GREETING, "* PREAUTH you are in", pass(TROUBLE)).never(&["LOGIN", "EXAMINE"]),
         line("greeting-bye", GREETING, "* BYE too many", pass(TROUBLE)).words(&["too many"]).never(&["LOGIN"]),
+        with("greeting-twice", GREETING, say("* OK [CAPABILITY IMAP4rev1 UIDPLUS] ready\r\n* OK [ALERT] b"), Well)
+            .whole()
+            .once(),
+        // Nothing was asked of it yet, so another connection serves.
+        line("greeting-and-goodbye", GREETING, "* OK [CAPABILITY IMAP4rev1] a\r\n* BYE idle", Well).whole(),
+        with("login-and-an-alert", LOGIN, say("o1 OK [CAPABILITY IMAP4rev1 UIDPLUS] in\r\n* OK [ALERT] b"), Well)
+            .whole()
+            .once(),
+        line("login-and-goodbye", LOGIN, "o1 OK [CAPABILITY IMAP4rev1] in\r\n* BYE too many", pass(TROUBLE))
+            .words(&["too many"])
+            .whole()
+            .never(&["EXAMINE"]),
         line("login-refused", LOGIN, "o1 NO [AUTHENTICATIONFAILED] wrong", pass(REFUSED))
             .words(&["wrong", "in the file that the settings name"])
             .never(&["EXAMINE"]),

@@ -117,18 +117,25 @@ fn a_provider_that_leaves_or_stalls_anywhere_is_never_made_to_look_well() {
         }
     });
     // Between the pieces of a large message no end of it is said, and a refusal of any is the message's.
-    let refused = |taken: usize, said: &str| {
+    let ended = |taken: usize, how: &[Step]| {
         let mut part = cut(pieces_part(), FIRST - 1, Step::ExpectPiece(false));
         for _ in 0..taken {
             part.extend([say("250 on"), Step::ExpectPiece(false)]);
         }
-        part.extend([say(said), Step::Stall]);
+        part.extend_from_slice(how);
         part
     };
-    let cases = [refused(0, "552 5.3.4 too big"), refused(1, "552 5.3.4 too big"), refused(2, "552 5.3.4 too big")];
+    let cases = [0, 1, 2].map(|taken| ended(taken, &[say("552 5.3.4 too big"), Step::Stall]));
     sends(&cases, HASTY, &several_pieces(), |number, verdict, _, received| {
         assert_eq!(verdict.as_deref(), Some("552 5.3.4 too big"), "case {number}");
         assert_eq!(completed(received), 0, "case {number}");
+    });
+    // What the provider has accepted is not kept, so the rest alone must not go by DATA.
+    let hows = [vec![Step::Close], vec![Step::Reset], vec![say("421 4.3.2 closing down"), Step::Close]];
+    let cases: Vec<Part> = hows.iter().flat_map(|how| [1, 2].map(|taken| ended(taken, how))).collect();
+    sends(&cases, HASTY, &several_pieces(), |number, verdict, _, received| {
+        assert!(verdict.is_none_or(|verdict| verdict.starts_with('4')), "case {number}");
+        assert!(completed(received) == 0 && !contains(received, "\r\nDATA\r\n"), "case {number}");
     });
 }
 

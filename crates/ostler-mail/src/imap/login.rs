@@ -131,7 +131,7 @@ impl ImapLogin {
             }
             // It means a session that someone else has opened.
             b"PREAUTH" if star == b"*" => Err(self.server.at.violation("it says that someone has signed in already")),
-            b"BYE" if star == b"*" => Err(self.service_refused(text)),
+            b"BYE" if star == b"*" => Err(service_refused(&self.server, text)),
             _ => Err(Failure::WrongProtocol { at: self.server.at.clone(), said: line.printable() }),
         }
     }
@@ -219,20 +219,13 @@ impl ImapLogin {
         let (word, rest) = split_word(text);
         match word.to_ascii_uppercase().as_slice() {
             b"CAPABILITY" => self.capabilities = rest.to_vec(),
-            b"BYE" => return Err(self.service_refused(rest)),
-            b"OK" | b"NO" | b"BAD" => self.note_alert(rest),
-            _ => {}
+            _ => hear_news(&self.server, &mut self.alerts, text)?,
         }
         self.untagged += 1;
         if self.untagged > MAX_REPLY_LINES {
             return Err(self.server.at.violation("its answer does not end"));
         }
         Ok(Step::Wait)
-    }
-
-    fn service_refused(&self, text: &[u8]) -> Failure {
-        let said = self.server.redact(&Line::new(text).printable());
-        Failure::ServiceRefused { at: self.server.at.clone(), said }
     }
 
     fn nonsense(&self, line: &Line) -> Failure {
@@ -339,6 +332,33 @@ impl ImapLogin {
     }
 }
 
+fn service_refused(server: &ServerState, text: &[u8]) -> Failure {
+    let said = server.redact(&Line::new(text).printable());
+    Failure::ServiceRefused { at: server.at.clone(), said }
+}
+
+/// What a server may say without a tag at any time: that it ends the session, and what people are to read.
+fn hear_news(server: &ServerState, alerts: &mut Alerts, text: &[u8]) -> Result<(), Failure> {
+    let (word, rest) = split_word(text);
+    match word.to_ascii_uppercase().as_slice() {
+        b"BYE" => return Err(service_refused(server, rest)),
+        b"OK" | b"NO" | b"BAD" => alerts.note(rest, |text| server.redact(text)),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A line that came before ostler's next command. What it says of capabilities comes too late to be gone by. With a tag of
+/// ostler's it answers a command that was not given, so nothing that the server says can be believed. Anything else that has
+/// no `*` means nothing: Exchange says stray lines.
+pub(crate) fn hear_unasked(server: &ServerState, alerts: &mut Alerts, line: &Line) -> Result<(), Failure> {
+    if imap::is_tagged_by_ostler(line.bytes()) {
+        return Err(server.at.violation("it spoke unasked"));
+    }
+    let (first, rest) = split_word(line.bytes());
+    if first == b"*" { hear_news(server, alerts, rest) } else { Ok(()) }
+}
+
 /// Whether the words are about the form of a command.
 fn is_about_command(text: &[u8]) -> bool {
     let text = Line::new(text).printable().to_ascii_lowercase();
@@ -402,7 +422,6 @@ impl Login for ImapLogin {
         match &self.state {
             State::Greeting => return self.greeting(line),
             _ if first == b"*" => return self.untagged(rest),
-            State::Secret(_) => return self.untagged(b""),
             _ => {}
         }
         let state = std::mem::replace(&mut self.state, State::Greeting);
@@ -419,6 +438,10 @@ impl Login for ImapLogin {
             Some(status) => self.tagged(state, line, status, text),
             None => Err(self.nonsense(line)),
         }
+    }
+
+    fn on_unasked(&mut self, line: &Line) -> Result<(), Failure> {
+        hear_unasked(&self.server, &mut self.alerts, line)
     }
 
     fn after_tls(&mut self) -> Step<Ready> {

@@ -127,6 +127,10 @@ impl Login for MaildropLogin {
         }
     }
 
+    fn on_unasked(&mut self, line: &Line) -> Result<(), Failure> {
+        either!(self, login => login.on_unasked(line))
+    }
+
     fn after_tls(&mut self) -> Step<Ready> {
         match self {
             Self::Pop3(login) => login.after_tls().map(Ready::Pop3),
@@ -433,6 +437,15 @@ impl Login for FolderLogin {
                 Ok(self.after(step))
             }
             State::Opening | State::Listing { .. } => self.answer(line),
+        }
+    }
+
+    fn on_unasked(&mut self, line: &Line) -> Result<(), Failure> {
+        match self.state {
+            State::SigningIn => self.login.on_unasked(line),
+            State::Opening | State::Listing { .. } => {
+                imap_login::hear_unasked(self.login.server(), &mut self.ready.alerts, line)
+            }
         }
     }
 

@@ -497,6 +497,34 @@ fn quit_tells_what_the_server_refuses() {
         assert!(matches!(&failure, Some(Failure::NotDeleted { why: told, .. }) if *told == why), "{failure:?}");
         assert_eq!(world.imap.uids(), [10, 20]);
         assert_eq!(world.imap.heard.last().unwrap(), "LOGOUT");
+        // Behind SELECT nothing was marked: a mark there would be another program's.
+        assert_eq!(world.filter.left_marks(), (command != "SELECT").then(|| vec![10]), "{command}");
+    }
+}
+
+#[test]
+fn what_looks_like_a_reason_to_delete_nothing_and_is_none() {
+    let select = |flags| format!("* OK [PERMANENTFLAGS ({flags})] ok\r\n* OK [UIDVALIDITY 7] ok\r\n{{}} OK in\r\n");
+    for flags in ["", "\\Deleted", "\\Seen \\DELETED \\*"] {
+        let mut world = World::new(Imap::with(&TWO).instead("SELECT", &select(flags)));
+        let said = world.say("DELE 1\r\nQUIT\r\n").unwrap();
+        assert_eq!((said.lines().last(), world.imap.uids()), (Some("+OK bye, 1 message deleted"), vec![20]), "{flags}");
+    }
+    for (command, said) in [
+        // Numbers that nobody has asked for.
+        ("UID STORE", "* SEARCH 99\r\n{} OK\r\n"),
+        // A mark that is told before the list is in the list, if it is still there.
+        ("UID STORE", "* 1 FETCH (FLAGS (\\Deleted))\r\n{} OK\r\n"),
+        ("UID SEARCH", "* 2 FETCH (FLAGS (\\Deleted))\r\n* SEARCH 10\r\n{} OK\r\n"),
+        // Behind it, news of something else.
+        ("UID SEARCH", "* SEARCH 10\r\n* 2 FETCH (FLAGS (\\Seen) OLD (\\Deleted))\r\n{} OK\r\n"),
+    ] {
+        let mut imap = Imap::with(&TWO).instead(command, said);
+        imap.has_uidplus = false;
+        let mut world = World::new(imap);
+        let heard = world.say("DELE 1\r\nQUIT\r\n").unwrap();
+        assert_eq!(heard.lines().last(), Some("+OK bye, 1 message deleted"), "{said}");
+        assert_eq!(world.imap.heard.iter().rev().nth(1).unwrap(), "EXPUNGE", "{said}");
     }
 }
 
