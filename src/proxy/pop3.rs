@@ -58,10 +58,11 @@ pub(super) async fn serve(session: &mut Session, client: &mut ClientConn) {
             if let Some(Maildrop::Imap(server, folder)) = account.maildrop() {
                 opened.left_marks = session.engine.left_marks.of(server, folder, validity);
             }
+            let found = opened.left_marks.clone();
             let mut filter = MaildropFilter::new(*opened, progress).reading(account.readable);
             Box::pin(pass(session, client, upstream, open, &account, &mut filter)).await;
-            if let (Some(Maildrop::Imap(server, folder)), Some(uids)) = (account.maildrop(), filter.left_marks()) {
-                session.engine.left_marks.set(server, folder, validity, uids);
+            if let (Some(Maildrop::Imap(server, folder)), Some(left)) = (account.maildrop(), filter.left_marks()) {
+                session.engine.left_marks.change(server, folder, validity, &found, &left);
             }
         }
     }
