@@ -181,6 +181,8 @@ impl App {
         let vault = Vault::new().knowing(parsed.presets.app_passwords());
         let engine = Arc::new(Engine::new(parsed.settings, vault, events));
         report_panics(&engine);
+        let serving = Arc::downgrade(&engine);
+        engine.vault.make_only_for(move |account| serving.upgrade().is_some_and(|engine| engine.serves(account)));
         let notices = engine.events.take_notices();
         tokio::spawn(desktop::notices(notices, Arc::clone(&engine), Arc::clone(&desktop)));
         let mut app = Self {
@@ -228,7 +230,7 @@ impl App {
         link: Option<TrayLink>,
         desktop: Arc<dyn Desktop>,
     ) {
-        watch.poll_if_needed(&self.file);
+        watch.poll_if_needed();
         let wake = watch.wake.clone();
         let warm = Arc::clone(&self.engine);
         tokio::spawn(async move { warm.dialer.tls.warm_up().await });
@@ -253,26 +255,27 @@ impl App {
         tokio::select! {
             () = &mut answering => {}
             () = &mut panel => {}
-            () = self.reload_until_stopped(&mut watch.wakes) => {}
+            () = self.reload_until_stopped(&mut watch) => {}
         }
     }
 
-    async fn reload_until_stopped(&mut self, wakes: &mut mpsc::Receiver<Wake>) {
-        while let Some(Wake::Changed) = wakes.recv().await {
+    async fn reload_until_stopped(&mut self, watch: &mut SettingsWatch) {
+        while let Some(Wake::Changed) = watch.wakes.recv().await {
             sleep(RELOAD_DEBOUNCE).await;
             let mut stop = false;
-            while let Ok(more) = wakes.try_recv() {
+            while let Ok(more) = watch.wakes.try_recv() {
                 stop = stop || more == Wake::Stop;
             }
             if stop {
                 break;
             }
+            watch.follow().await;
             self.reload().await;
         }
         // A second request to end is obeyed at once, without waiting for sessions.
         tokio::select! {
             () = self.stop() => {}
-            () = async { while !matches!(wakes.recv().await, Some(Wake::Stop)) {} } => {}
+            () = async { while !matches!(watch.wakes.recv().await, Some(Wake::Stop)) {} } => {}
         }
     }
 
@@ -286,10 +289,11 @@ impl App {
                 self.engine.vault.learn(parsed.presets.app_passwords());
                 self.engine.dialer.tls.forget();
             }
-            Ok(Ok(parsed)) if parsed.is_missing && !self.engine.settings().accounts.is_empty() => {
-                // An editor may be about to put the file back, or it was deleted by mistake: keep serving either way.
-                let gone = format!("the settings file {} is gone", self.file.display());
-                self.engine.events.publish(Event::SettingsRejected(vec![gone]));
+            // An editor may be about to put the file back or to fill it, or it was lost by mistake: keep serving either way.
+            Ok(Ok(parsed)) if (parsed.is_missing || parsed.is_blank) && !self.engine.settings().accounts.is_empty() => {
+                let state = if parsed.is_missing { "gone" } else { "empty" };
+                let lost = format!("the settings file {} is {state}", self.file.display());
+                self.engine.events.publish(Event::SettingsRejected(vec![lost]));
             }
             Ok(Ok(parsed)) => {
                 publish_warnings(&self.engine.events, &parsed);
@@ -413,22 +417,27 @@ async fn answer(engine: Arc<Engine>, links: Links, wake: mpsc::Sender<Wake>, req
             return json!({"ending": true, "pid": std::process::id()});
         }
         Request::ForgetSecret { account } => {
-            if let Some(account) = find_account(&engine, &account) {
-                engine.vault.drop_cached_account(&account);
-                engine.tokens.forget(&account).await;
-            }
+            // Also if the settings do not have the account yet, or no more.
+            engine.vault.drop_cached_account(&account);
+            engine.tokens.forget(&account);
+            return json!({"done": true});
+        }
+        Request::Removed { account } => {
+            engine.vault.drop_cached_account(&account);
+            engine.tokens.forget(&account);
+            engine.events.forget_account(&account);
             return json!({"done": true});
         }
         Request::SignedIn { account } => {
             if let Some(account) = find_account(&engine, &account) {
-                engine.tokens.forget(&account).await;
+                engine.tokens.forget(&account.name);
                 engine.events.publish(Event::SignedIn(account.name.clone()));
             }
             return json!({"done": true});
         }
         Request::SignedOut { account } => {
             if let Some(account) = find_account(&engine, &account) {
-                engine.tokens.sign_out(&account).await;
+                engine.tokens.sign_out(&account);
                 engine.events.publish(Event::SignedOut(account.name.clone()));
             }
             return json!({"done": true});

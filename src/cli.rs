@@ -23,6 +23,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -32,11 +33,14 @@ use crate::config::{self, Parsed};
 use crate::desktop::SystemDesktop;
 use crate::events::log::{self, Format};
 use crate::os::console;
-use crate::os::control::{Request, ask as ask_running};
+use crate::os::control::{Request, SETTINGS_RELOAD_TIMEOUT, ask as ask_running};
 use crate::vault::Vault;
 use ostler_mail::account::Account;
 use ostler_mail::failure::error_chain;
 use ostler_mail::secret::Secret;
+
+/// How often to look whether the running ostler has read the changed settings.
+const SERVED_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Lets old mail programs work with today's mail providers.
 #[derive(Debug, Parser)]
@@ -355,6 +359,24 @@ fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
     // Does not wait for a name look-up that still runs in a thread.
     runtime.shutdown_background();
     Ok(result)
+}
+
+/// Waits until the names of the accounts that the running ostler serves are as expected, after a change of the settings. Returns
+/// whether they have become so in time; `None`: none runs.
+fn wait_until_served(file: &Path, are_expected: impl Fn(&[&str]) -> bool) -> Option<bool> {
+    let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
+    loop {
+        let status = ask_running(file, &Request::Status).ok().flatten()?;
+        let accounts = status["accounts"].as_array().map_or(&[][..], Vec::as_slice);
+        let served: Vec<&str> = accounts.iter().filter_map(|account| account["name"].as_str()).collect();
+        if are_expected(&served) {
+            return Some(true);
+        }
+        if Instant::now() > until {
+            return Some(false);
+        }
+        std::thread::sleep(SERVED_POLL_INTERVAL);
+    }
 }
 
 /// The password that programs on other computers have to give. Without one, the error says what to do.

@@ -48,6 +48,10 @@ pub(crate) use change::{Change, Changed, change_keys, move_server, remove_regist
 pub(crate) use change_charset::change_charset;
 pub(crate) use edit::EditError;
 pub use edit::remove_account;
+#[cfg(feature = "web")]
+pub(crate) use file::edit_file_in_task;
+#[cfg(target_os = "linux")]
+pub(crate) use file::write_new;
 pub(crate) use file::{
     LoadError, NotEdited, default_path, edit_file, load, state_folder, text_to_edit, turn_name, write_atomically,
 };
@@ -70,6 +74,8 @@ pub struct Parsed {
     pub warnings: Vec<Remark>,
     /// Whether there is no such file, so that `settings` are the defaults.
     pub is_missing: bool,
+    /// Whether the file holds nothing at all. ostler leaves none like that; an editor may be about to fill it.
+    pub is_blank: bool,
     /// What is known of providers: the user's own file included, if there is a settings file.
     pub presets: Presets,
 }
@@ -151,7 +157,8 @@ pub fn parse_with(text: &str, file: &Path, presets: &Presets) -> Result<Parsed, 
     match settings {
         // Values may be complete and still contradict each other, as two doors on one port do.
         Some(settings) if mistakes.is_empty() => {
-            Ok(Parsed { settings, warnings, is_missing: false, presets: presets.clone() })
+            let is_blank = text.trim().is_empty();
+            Ok(Parsed { settings, warnings, is_missing: false, is_blank, presets: presets.clone() })
         }
         _ => Err(Mistakes(mistakes)),
     }

@@ -142,6 +142,11 @@ impl Events {
         self.lock().rename_account(old, new);
     }
 
+    /// Forgets an account that its user has removed.
+    pub(crate) fn forget_account(&self, name: &str) {
+        self.lock().history.forget(&[name.to_owned()]);
+    }
+
     pub(crate) fn session_count(&self) -> usize {
         self.lock().session_count()
     }

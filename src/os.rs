@@ -87,6 +87,14 @@ pub(crate) fn wait_for_process(process: u32, limit: Duration) -> bool {
     }
 }
 
+/// Whether a process of this number runs.
+pub(crate) fn is_running(process: u32) -> bool {
+    #[cfg(windows)]
+    return !windows_owner::wait_for(process, Duration::ZERO);
+    #[cfg(not(windows))]
+    unix::is_running(process)
+}
+
 /// The AppImage that this program runs from (Linux). The user has only that one file; the program itself lies in a folder that
 /// is mounted for this one start and has another name at the next.
 pub(crate) fn appimage() -> Option<PathBuf> {

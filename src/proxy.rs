@@ -144,6 +144,11 @@ impl Engine {
         Arc::clone(&self.settings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether the current settings have an account of this name.
+    pub(crate) fn serves(&self, account: &Account) -> bool {
+        self.settings().accounts.iter().any(|known| known.name == account.name)
+    }
+
     /// Replaces the settings for future sessions.
     pub fn replace_settings(&self, settings: Settings) {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);

@@ -50,6 +50,12 @@ const LOCAL_ENTRY: &str = " local-password";
 /// The longest part of another program's message that is shown.
 const MAX_MESSAGE_CHARS: usize = 200;
 
+/// How long to wait for another process that renews the same tokens: a whole request, and the keyring.
+const TOKENS_TURN_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// Whether an account is one of the settings' still, so that a local password may be made for it.
+type IsThere = Arc<dyn Fn(&Account) -> bool + Send + Sync>;
+
 /// Whether the provider of a server makes app passwords, which it may show in groups.
 type AppPasswords = Arc<dyn Fn(&Account, &Server) -> bool + Send + Sync>;
 
@@ -60,11 +66,12 @@ pub struct Vault(Arc<Inner>);
 struct Inner {
     keyring: Worker,
     app_passwords: Mutex<AppPasswords>,
+    is_there: Mutex<IsThere>,
     cache: Cache,
     /// Its keyring is in memory, for a trial or the demo.
     is_in_memory: bool,
     /// Held while a local password is made, so that two clients at once do not make two. Against other processes there is
-    /// [`Vault::wait_to_make`].
+    /// [`Vault::wait_to_change`].
     local_password_lock: tokio::sync::Mutex<()>,
 }
 
@@ -100,6 +107,12 @@ impl Vault {
     /// As [`Self::knowing`], for every clone of the vault.
     pub(crate) fn learn(&self, app_passwords: impl Fn(&Account, &Server) -> bool + Send + Sync + 'static) {
         *self.0.app_passwords.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(app_passwords);
+    }
+
+    /// From now on no local password is made for an account that is gone from the settings: sessions that began before would leave
+    /// one in the keyring for ever.
+    pub(crate) fn make_only_for(&self, is_there: impl Fn(&Account) -> bool + Send + Sync + 'static) {
+        *self.0.is_there.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(is_there);
     }
 
     /// A vault whose keyring answers every question with this secret, and that never opens the system's keyring: for
@@ -151,7 +164,9 @@ impl Vault {
         let app_passwords: AppPasswords = Arc::new(|_, _| false);
         let local_password_lock = tokio::sync::Mutex::new(());
         let app_passwords = Mutex::new(app_passwords);
-        Self(Arc::new(Inner { keyring, app_passwords, cache: Cache::default(), is_in_memory, local_password_lock }))
+        let is_there: IsThere = Arc::new(|_| true);
+        let (is_there, cache) = (Mutex::new(is_there), Cache::default());
+        Self(Arc::new(Inner { keyring, app_passwords, is_there, cache, is_in_memory, local_password_lock }))
     }
 
     /// The secret for signing in at `server`.
@@ -189,11 +204,13 @@ impl Vault {
             other => return other,
         }
         let _guard = self.0.local_password_lock.lock().await;
-        let _turn = self.wait_to_make(account).await;
+        let _turn = self.wait_to_change(account, READ_TIMEOUT).await;
         // Another client, or `ostler add` beside the running ostler, may have made it while this one waited.
         match self.read(account, source, &entry).await {
             // The limit of a read, because a mail program waits.
-            Err(VaultError::NoEntry { .. }) => self.write(account, &entry, new_password(account)?, READ_TIMEOUT).await,
+            Err(VaultError::NoEntry { .. }) if self.is_there(account) => {
+                self.write(account, &entry, new_password(account)?, READ_TIMEOUT).await
+            }
             other => other,
         }
     }
@@ -203,17 +220,56 @@ impl Vault {
         let source = account.local_password.as_ref().unwrap_or(&SecretSource::Keyring);
         require_keyring(account, source, Kind::Local)?;
         let _guard = self.0.local_password_lock.lock().await;
-        let _turn = self.wait_to_make(account).await;
+        let _turn = self.wait_to_change(account, WRITE_TIMEOUT).await;
         self.write(account, &local_entry_of(account), new_password(account)?, WRITE_TIMEOUT).await
     }
 
-    /// Waits until no other process makes a local password for the account. Otherwise the one that `ostler add` shows may be
-    /// replaced by one that the running ostler has made at the same moment.
-    async fn wait_to_make(&self, account: &Account) -> Option<Turn> {
+    fn is_there(&self, account: &Account) -> bool {
+        let is_there = Arc::clone(&self.0.is_there.lock().unwrap_or_else(PoisonError::into_inner));
+        is_there(account)
+    }
+
+    /// The local password as the keyring has it now, if it is another one than the one in memory: another process may have made it,
+    /// perhaps on another computer.
+    pub(crate) async fn changed_local_password(&self, account: &Account) -> Option<Arc<Secret>> {
+        let entry = local_entry_of(account);
+        let known = self.0.cache.get(&entry).ok()?;
+        let found = self.0.keyring.ask(Request::Read { entry: entry.clone() }, READ_TIMEOUT).await.ok()?;
+        let found = secret_of_entry(&found).ok().filter(|found| !found.is(known.expose()))?;
+        self.0.cache.remove(&entry);
+        Some(Arc::new(found))
+    }
+
+    /// Waits until no other process changes the account's passwords. Otherwise the local password that `ostler add` shows may be
+    /// replaced by one that the running ostler has made at the same moment, and of two passwords that are stored for several
+    /// servers each may be at one.
+    pub(crate) async fn wait_to_change(&self, account: &Account, limit: Duration) -> Option<Turn> {
+        self.wait("passwords", account, limit).await
+    }
+
+    /// Waits until no other process works on the account's tokens.
+    pub(crate) async fn wait_for_tokens(&self, account: &Account) -> Option<Turn> {
+        self.wait("tokens", account, TOKENS_TURN_TIMEOUT).await
+    }
+
+    async fn wait(&self, what: &str, account: &Account, limit: Duration) -> Option<Turn> {
         if self.is_in_memory() {
             return None;
         }
-        turn::wait_for(&format!("local password of {}", account.name), READ_TIMEOUT).await
+        turn::wait_for(&format!("{what} of {}", account.name), limit).await
+    }
+
+    /// Stores a secret in place of an older one for each of these servers.
+    pub(crate) async fn store_all(
+        &self,
+        account: &Account,
+        secrets: impl IntoIterator<Item = (&Server, Arc<Secret>)>,
+    ) -> Result<(), VaultError> {
+        let _turn = self.wait_to_change(account, WRITE_TIMEOUT).await;
+        for (server, secret) in secrets {
+            self.store(account, server, secret).await?;
+        }
+        Ok(())
     }
 
     /// Stores a secret for `server` in the keyring, in place of an older one.
@@ -239,6 +295,8 @@ impl Vault {
         let mut entries: Vec<_> = servers_with_secret(account).into_iter().map(|s| entry_of(account, s)).collect();
         entries.extend([local.clone(), tokens_entry_of(account)]);
         let forget = Request::Forget { account: Some(account.name.clone()), entries };
+        // Whatever is being made or renewed would be stored afterwards, and stay for ever.
+        let _turns = (self.wait_to_change(account, READ_TIMEOUT).await, self.wait_for_tokens(account).await);
         let done = self.0.keyring.ask(forget, WRITE_TIMEOUT).await;
         self.0.cache.remove_all(|entry| is_entry_of(entry, &account.name));
         match done {
@@ -350,9 +408,10 @@ impl Vault {
         self.0.cache.remove(&entry);
     }
 
-    /// As [`Self::drop_cached`], for every secret of the account, its local password included.
-    pub fn drop_cached_account(&self, account: &Account) {
-        self.0.cache.remove_all(|entry| is_entry_of(entry, &account.name));
+    /// As [`Self::drop_cached`], for every secret of the account of this name, its local password included. The settings need not
+    /// have that account.
+    pub fn drop_cached_account(&self, name: &str) {
+        self.0.cache.remove_all(|entry| is_entry_of(entry, name));
     }
 
     async fn read(&self, account: &Account, source: &SecretSource, entry: &str) -> Result<Arc<Secret>, VaultError> {

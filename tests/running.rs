@@ -415,26 +415,100 @@ fn doors_that_change_places_both_open() {
     ostler.end_well();
 }
 
+/// Puts a link in the place of another one, as `ln -sfn` does.
+fn lead(link: &Path, target: impl AsRef<Path>) {
+    let next = link.with_extension("next");
+    std::os::unix::fs::symlink(target, &next).unwrap();
+    std::fs::rename(&next, link).unwrap();
+}
+
+/// Moves the POP3 door in a settings file, and waits until it has moved.
+fn door_moves(home: &Home, file: &Path, from: &mut u16) {
+    let to = free_port();
+    let text = std::fs::read_to_string(file).unwrap().replace(&from.to_string(), &to.to_string());
+    std::fs::write(file, text).unwrap();
+    wait_for("the door to move", || (opens(to) && refuses(*from)).then_some(()));
+    assert!(opens(home.smtp));
+    *from = to;
+}
+
 #[test]
-fn sighup_reads_a_file_again_that_the_watch_cannot_see() {
-    // The way some systems swap a whole folder of settings: the file's folder is a link, and the link changes.
+fn settings_are_followed_where_their_folder_is_replaced_or_moved() {
     let home = nowhere();
-    for name in ["one", "two"] {
-        std::fs::create_dir(home.path().join(name)).unwrap();
+    let mut door = home.pop3;
+    let mut ostler = Run::start(&home, &[]).ready();
+    let (file, folder) = (home.settings_file(), home.path().join("config"));
+    door_moves(&home, &file, &mut door);
+    for away in ["first", "second"] {
+        // As a program that restores or synchronises settings does.
+        let away = home.path().join(away);
+        let text = home.settings();
+        std::fs::rename(&folder, &away).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(&file, text).unwrap();
+        door_moves(&home, &file, &mut door);
     }
-    let link = home.path().join("current");
-    std::os::unix::fs::symlink(home.path().join("one"), &link).unwrap();
-    std::fs::write(home.path().join("one/ostler.toml"), home.settings()).unwrap();
-    let moved = free_port();
-    let text = home.settings().replace(&home.pop3.to_string(), &moved.to_string());
-    std::fs::write(home.path().join("two/ostler.toml"), text).unwrap();
-    let mut ostler = Run::of(&mut with_config(&home, &["run"], &link.join("ostler.toml"))).ready();
-    let next = home.path().join("next");
-    std::os::unix::fs::symlink(home.path().join("two"), &next).unwrap();
-    std::fs::rename(&next, &link).unwrap();
-    ostler.signal(Signal::HUP);
-    wait_for("the door to move", || (opens(moved) && refuses(home.pop3)).then_some(()));
     ostler.end_well();
+}
+
+#[test]
+fn settings_are_followed_where_a_link_leads_elsewhere() {
+    // The way some systems swap a whole folder of settings: a link on the way to the file changes.
+    let home = nowhere();
+    let mut door = home.pop3;
+    for name in ["one", "two", "three"] {
+        std::fs::create_dir(home.path().join(name)).unwrap();
+        std::fs::write(home.path().join(name).join("ostler.toml"), home.settings()).unwrap();
+    }
+    let (link, link_to_folder) = (home.path().join("link.toml"), home.path().join("current"));
+    lead(&link_to_folder, home.path().join("one"));
+    lead(&link, "current/ostler.toml");
+    let mut ostler = Run::of(&mut with_config(&home, &["run"], &link)).ready();
+    for name in ["two", "three", "one"] {
+        let file = home.path().join(name).join("ostler.toml");
+        let to = free_port();
+        std::fs::write(&file, home.settings().replace(&home.pop3.to_string(), &to.to_string())).unwrap();
+        lead(&link_to_folder, name);
+        wait_for("the door to move", || (opens(to) && refuses(door)).then_some(()));
+        door = to;
+        // And then the file that it leads to.
+        door_moves(&home, &file, &mut door);
+    }
+    ostler.end_well();
+}
+
+#[test]
+fn a_file_that_is_emptied_before_it_is_written_costs_no_account_its_history() {
+    let home = nowhere();
+    let mut ostler = Run::start(&home, &[]).ready();
+    let refuse = |account: &str| {
+        let mut client = Client::greeted(home.pop3, "+OK");
+        client.ask(&format!("USER {account}"), "+OK");
+        client.ask("PASS x", "-ERR");
+    };
+    let text = home.settings();
+    let both = format!(
+        "{text}\n[[account]]\nname = \"second\"\naddress = \"second@example.org\"\npassword = \"client\"\n[account.pop3]\nhost = \"localhost\"\nport = 1\nsecurity = \"none\"\n"
+    );
+    home.write_settings(&both);
+    wait_for("the account", || (status(&home).0["accounts"].as_array()?.len() == 2).then_some(()));
+    ["home", "second"].into_iter().for_each(refuse);
+    // An editor has emptied the file and is about to write it.
+    home.write_settings("");
+    ostler.err.wait("ostler.toml is empty");
+    refuse("second");
+    // It has written the first half of it.
+    home.write_settings(&text);
+    wait_for("the account to go", || (status(&home).0["accounts"].as_array()?.len() == 1).then_some(()));
+    home.write_settings(&both);
+    wait_for("the account", || (status(&home).0["accounts"].as_array()?.len() == 2).then_some(()));
+    ostler.end_well();
+    let folder = home.path().join("data/ostler");
+    let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let name = names.into_iter().find(|name| name.starts_with("history")).expect("a history");
+    let history: Value = serde_json::from_str(&std::fs::read_to_string(folder.join(name)).unwrap()).unwrap();
+    assert_eq!(history["accounts"]["second"]["things"][0]["times"], 2, "{history:#}");
+    assert!(history["accounts"]["home"].is_object(), "{history:#}");
 }
 
 /// The command of this home with another settings file.

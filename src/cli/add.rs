@@ -8,16 +8,15 @@ mod text;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use crate::cli::screen::tell;
-use crate::cli::{ask, block_on, fail, print_wrapped, read_local_password};
+use crate::cli::{ask, block_on, fail, print_wrapped, read_local_password, wait_until_served};
 use crate::config::presets::Presets;
 use crate::config::{self, issuers, value};
 use crate::guide::{GuideValues, Reader, System};
-use crate::os::control::{self, Request, SETTINGS_RELOAD_TIMEOUT};
+use crate::os::control::{self, Request};
 use crate::proxy::tokens::TokenKeeper;
 use crate::setup::authorize::Unkept;
 use crate::setup::import::ImportedAccount;
@@ -339,19 +338,12 @@ enum Running {
 /// Waits until the running ostler has read the changed settings, so that the closing text can promise that the account works
 /// at once.
 fn wait_until_known(file: &Path, name: &str) -> Running {
-    let until = Instant::now() + SETTINGS_RELOAD_TIMEOUT;
     // An account of the same name may have been there before, with another password.
     let _ = control::ask(file, &Request::ForgetSecret { account: name.to_owned() });
-    loop {
-        let Ok(Some(status)) = control::ask(file, &Request::Status) else { return Running::No };
-        let accounts = status["accounts"].as_array().map_or(&[][..], Vec::as_slice);
-        if accounts.iter().any(|account| account["name"] == name) {
-            return Running::HasAccount;
-        }
-        if Instant::now() > until {
-            return Running::LacksAccount;
-        }
-        std::thread::sleep(Duration::from_millis(50));
+    match wait_until_served(file, |served| served.contains(&name)) {
+        None => Running::No,
+        Some(true) => Running::HasAccount,
+        Some(false) => Running::LacksAccount,
     }
 }
 

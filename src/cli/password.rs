@@ -273,9 +273,6 @@ fn remember_charsets(
 }
 
 async fn store_secret(account: &Arc<Account>, servers: &[&Server], secret: &Arc<Secret>) -> Result<(), String> {
-    let vault = Vault::new();
-    for server in servers {
-        vault.store(account, server, Arc::clone(secret)).await.map_err(|e| error_chain(&e))?;
-    }
-    Ok(())
+    let secrets = servers.iter().map(|server| (*server, Arc::clone(secret)));
+    Vault::new().store_all(account, secrets).await.map_err(|e| error_chain(&e))
 }

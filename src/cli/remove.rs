@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::cli::ask::show_prompt;
-use crate::cli::{account, block_on, fail, print};
+use crate::cli::{account, block_on, fail, print, wait_until_served};
 use crate::config::{self, NotEdited, Parsed};
 use crate::os::control::{Request, ask};
+use crate::setup::keep::wait_for_accounts;
 use crate::vault::{SecretStore, Vault};
 use ostler_mail::failure::error_chain;
 
@@ -50,9 +51,15 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
     let without_all = |text: &str| {
         accounts.iter().try_fold(text.to_owned(), |text, account| config::remove_account(&text, &account.name))
     };
+    let _turn = block_on(wait_for_accounts(file)).ok().flatten();
     // Before the keyring: passwords without an account do no harm, an account without passwords fails.
     if let Err(error) = config::edit_file(file, without_all) {
         return fail(1, &not_removed_text(file, &error));
+    }
+    // Whatever the running ostler still stores for an account that it serves would stay for ever.
+    wait_until_served(file, |served| accounts.iter().all(|account| !served.contains(&account.name.as_str())));
+    for account in accounts {
+        let _ = ask(file, &Request::Removed { account: account.name.clone() });
     }
     let mut code = ExitCode::SUCCESS;
     let gone: Vec<String> = accounts.iter().map(|account| account.name.clone()).collect();
@@ -61,8 +68,6 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
     }
     for account in accounts {
         print(&format!("account {} removed from {}\n", account.name, file.display()));
-        // The running ostler may not have seen the changed file yet.
-        let _ = ask(file, &Request::ForgetSecret { account: account.name.clone() });
         match block_on(Vault::new().forget_account(account)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

@@ -49,7 +49,7 @@ use linux::{require_administrator, set_up, take_back};
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io::ErrorKind;
-    use std::os::unix::fs::{DirBuilderExt, chown};
+    use std::os::unix::fs::{DirBuilderExt, chown, fchown};
     use std::process::Command;
 
     use super::{Options, Path, PathBuf};
@@ -173,13 +173,9 @@ mod linux {
 
     /// Whether there were none.
     fn make_settings(text: &str, (user, group): (u32, u32)) -> Result<bool, String> {
-        if Path::new(SETTINGS).symlink_metadata().is_ok() {
-            return Ok(false);
-        }
-        config::write_atomically(Path::new(SETTINGS), text)
-            .and_then(|()| chown(SETTINGS, Some(user), Some(group)))
-            .map_err(|e| format!("cannot write {SETTINGS}: {e}"))?;
-        Ok(true)
+        // The service may start, and somebody may add an account, at any moment: they find settings that are the service's, or none.
+        config::write_new(Path::new(SETTINGS), text, |file| fchown(file, Some(user), Some(group)))
+            .map_err(|e| format!("cannot write {SETTINGS}: {e}"))
     }
 
     /// The package's unit starts the package's program; another program gets a unit of its own.

@@ -15,6 +15,9 @@ use crate::os::turn;
 /// How long an edit waits for another one. An edit takes milliseconds.
 const EDIT_TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What an edit leaves that takes everything away. The running ostler takes a file with nothing in it for an unfinished one.
+const NOTHING_SET: &str = "# The settings of ostler. `ostler add` adds an account.\n";
+
 /// The longest settings file that is read. A thousand accounts take about a tenth of it.
 const MAX_FILE_OCTETS: u64 = 1024 * 1024;
 
@@ -186,9 +189,30 @@ pub(crate) enum NotEdited {
 /// Edits a settings file, one process and one thread at a time: otherwise two edits at the same moment would undo each other. A
 /// file that does not exist counts as empty, as it does for [`load`].
 pub(crate) fn edit_file(path: &Path, edit: impl FnOnce(&str) -> Result<String, EditError>) -> Result<(), NotEdited> {
-    let _turn = turn::wait_blocking(&format!("edit {}", turn_name(path)), EDIT_TURN_TIMEOUT);
+    let _turn = turn::wait_blocking(&edit_turn(path), EDIT_TURN_TIMEOUT);
+    edit_now(path, edit)
+}
+
+/// As [`edit_file`], for the running ostler, in which mail goes on while it waits for another process.
+#[cfg(feature = "web")]
+pub(crate) async fn edit_file_in_task(
+    path: &Path,
+    edit: impl FnOnce(&str) -> Result<String, EditError>,
+) -> Result<(), NotEdited> {
+    let _turn = turn::wait_for(&edit_turn(path), EDIT_TURN_TIMEOUT).await;
+    edit_now(path, edit)
+}
+
+fn edit_turn(path: &Path) -> String {
+    format!("edit {}", turn_name(path))
+}
+
+fn edit_now(path: &Path, edit: impl FnOnce(&str) -> Result<String, EditError>) -> Result<(), NotEdited> {
     let text = text_to_edit(path).map_err(NotEdited::Unreadable)?;
-    let text = edit(&text).map_err(NotEdited::Refused)?;
+    let mut text = edit(&text).map_err(NotEdited::Refused)?;
+    if text.trim().is_empty() {
+        NOTHING_SET.clone_into(&mut text);
+    }
     write_atomically(path, &text).map_err(NotEdited::Unwritable)
 }
 
@@ -221,6 +245,23 @@ pub(crate) fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
         return Err(error);
     }
     sync_folder(folder)
+}
+
+/// As [`write_atomically`] for a file that is not there yet, in a folder that is; `prepare` changes it before anybody can find it.
+/// Returns `false` if there is one after all: that one stays.
+#[cfg(target_os = "linux")]
+pub(crate) fn write_new(path: &Path, text: &str, prepare: impl FnOnce(&File) -> io::Result<()>) -> io::Result<bool> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let (temporary, mut file) = new_file_beside(path, folder)?;
+    let written = fill(&mut file, path, text).and_then(|()| prepare(&file));
+    // Unlike a rename, a further name never takes the place of a file.
+    let named = written.and_then(|()| fs::hard_link(&temporary, path));
+    let _ = fs::remove_file(&temporary);
+    match named {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+        Ok(()) => sync_folder(folder).map(|()| true),
+    }
 }
 
 /// Follows links to where the file is, or would be.
@@ -340,6 +381,34 @@ mod tests {
         write_atomically(&file, "two").unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "two");
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    /// `setup-service` beside an `ostler add` put its settings in the place of those with the account.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn settings_to_begin_with_never_replace_settings() {
+        let folder = folder();
+        let file = folder.path().join("ostler.toml");
+        let added = write_new(&file, "new", |_| write_atomically(&file, "with an account"));
+        assert!(!added.unwrap(), "there were none when it began");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "with an account");
+        fs::remove_file(&file).unwrap();
+        assert!(write_new(&file, "new", |_| Ok(())).unwrap());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    /// The running ostler would take it for a file that somebody is about to fill.
+    #[test]
+    fn an_edit_that_takes_everything_away_leaves_a_word() {
+        let folder = folder();
+        let file = folder.path().join("ostler.toml");
+        fs::write(&file, "[[account]]\naddress = \"ann@gmail.com\"\n").unwrap();
+        edit_file(&file, |text| crate::config::remove_account(text, "ann@gmail.com")).unwrap();
+        let parsed = load(&file).unwrap();
+        assert!(parsed.settings.accounts.is_empty() && !parsed.is_blank && !parsed.is_missing);
+        fs::write(&file, " \n").unwrap();
+        assert!(load(&file).unwrap().is_blank);
     }
 
     /// Two `ostler add` at the same moment saved one account.

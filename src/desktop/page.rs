@@ -76,7 +76,7 @@ impl Shared {
 
     /// Edits the settings file. The error is a text for the user: `refused` words it if the file cannot be edited like this;
     /// if the file cannot be read or written, it begins with `start`.
-    fn edit_settings(
+    async fn edit_settings(
         &self,
         start: &str,
         edit: impl FnOnce(&str) -> Result<String, EditError>,
@@ -86,7 +86,7 @@ impl Shared {
         let trouble = |what: &str, error: std::io::Error| {
             format!("{start}{file} cannot be {what}: {error}. Correct that, then try again.")
         };
-        config::edit_file(&self.file, edit).map_err(|error| match error {
+        config::edit_file_in_task(&self.file, edit).await.map_err(|error| match error {
             NotEdited::Unreadable(error) => trouble("read", error),
             NotEdited::Unwritable(error) => trouble("written", error),
             NotEdited::Refused(error) => refused(error),

@@ -6,6 +6,7 @@
 //! no secret and nothing from a message, because no event does.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -191,6 +192,9 @@ fn to_line(text: &str) -> String {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
     accounts: BTreeMap<String, AccountHistory>,
+    /// Of accounts that the settings no longer have. Not in the file: it names nobody who is gone. They may come back, if a
+    /// program was only in the middle of writing the settings.
+    gone: BTreeMap<String, AccountHistory>,
     /// Grows whenever there is something to save.
     changes: u64,
     /// When `changes` grew last.
@@ -250,16 +254,12 @@ impl History {
 
     /// Adds an event, which became this entry of the journal, if it belongs to an account.
     pub(crate) fn record(&mut self, event: &Event, entry: &Entry, now: OffsetDateTime) {
-        // Forget the accounts that were removed. Not if a start finds no account at all: then the settings file is probably
+        // Put the accounts aside that were removed. Not if a start finds no account at all: then the settings file is probably
         // missing by mistake, and the history must be there when it comes back.
         if let Event::SettingsApplied { accounts, is_reload, .. } = event
             && (*is_reload || !accounts.is_empty())
         {
-            let before = self.accounts.len();
-            self.accounts.retain(|name, _| accounts.contains(name));
-            if self.accounts.len() < before {
-                self.mark_changed(now);
-            }
+            self.keep_only(accounts, now);
         }
         let Some(account) = &entry.account else { return };
         let Some(kind) = history_kind(event) else { return };
@@ -274,7 +274,9 @@ impl History {
             Kind::NotSent | Kind::Failed | Kind::Mistake => {}
         }
         if matches!(event, Event::Fetched { messages: 0, .. }) {
-            if self.changed_at.is_none_or(|last| now - last >= EMPTY_FETCH_SAVE_INTERVAL) {
+            // A clock that was set back says nothing about how long ago that was.
+            let is_old = |last| now < last || now - last >= EMPTY_FETCH_SAVE_INTERVAL;
+            if self.changed_at.is_none_or(is_old) {
                 self.mark_changed(now);
             }
             return;
@@ -284,11 +286,25 @@ impl History {
         self.mark_changed(now);
     }
 
-    /// Forgets these accounts; returns whether there was anything to forget.
+    /// Forgets these accounts for good; returns whether there was anything to forget.
     pub(crate) fn forget(&mut self, accounts: &[String]) -> bool {
         let before = self.accounts.len();
         self.accounts.retain(|name, _| !accounts.contains(name));
+        self.gone.retain(|name, _| !accounts.contains(name));
         self.accounts.len() < before
+    }
+
+    /// The settings have these accounts and no others.
+    fn keep_only(&mut self, accounts: &[String], now: OffsetDateTime) {
+        let is_there = |(name, _): &(String, AccountHistory)| accounts.contains(name);
+        let (stay, go): (BTreeMap<_, _>, _) = mem::take(&mut self.accounts).into_iter().partition(is_there);
+        let (come, gone): (BTreeMap<_, _>, _) = mem::take(&mut self.gone).into_iter().partition(is_there);
+        if !(go.is_empty() && come.is_empty()) {
+            self.mark_changed(now);
+        }
+        (self.accounts, self.gone) = (stay, gone);
+        self.accounts.extend(come);
+        self.gone.extend::<BTreeMap<_, _>>(go);
     }
 
     /// Keeps the history of an account under another name.
@@ -382,6 +398,32 @@ mod tests {
         assert_eq!(world.history.changes(), 1 + 60, "every ten minutes");
         assert_eq!(world.history.account("home").unwrap().last_fetch.as_deref(), Some("1970-01-01T10:01:00Z"));
         assert_eq!(world.history.account("home").unwrap().last_send, None);
+    }
+
+    #[test]
+    fn an_empty_poll_is_written_down_though_the_clock_was_set_back() {
+        let mut world = World { minutes: 60 * 24 * 365, ..World::default() };
+        world.happens(&fetched(2));
+        world.minutes = 0;
+        world.happens(&fetched(0));
+        assert_eq!(world.history.changes(), 2);
+    }
+
+    /// A file that was read while it was being written had lost accounts, and their history for good.
+    #[test]
+    fn an_account_that_comes_back_has_its_history_and_one_that_was_removed_has_none() {
+        let mut world = World::default();
+        world.happens(&settings(&["home", "work"]));
+        world.happens(&fetched(2));
+        world.happens(&settings(&["work"]));
+        assert_eq!(world.history.to_json(), None, "the file names nobody who is gone");
+        let changes = world.history.changes();
+        world.happens(&settings(&["home", "work"]));
+        assert!(world.history.changes() > changes && world.items().len() == 1);
+        world.happens(&settings(&["work"]));
+        world.history.forget(&["home".into()]);
+        world.happens(&settings(&["home", "work"]));
+        assert!(world.items().is_empty());
     }
 
     #[test]

@@ -16,11 +16,14 @@ use crate::config;
 use crate::events::event::Event;
 use crate::events::history::{History, HistoryReadError};
 use crate::os::instance::resolve_path;
+use crate::os::turn::{self, Turn};
 
 /// How long to wait before saving, so that events that follow one another are written together.
 const SAVE_DELAY: Duration = Duration::from_secs(5);
 /// How long the end of the program waits for the last save.
 const FINAL_SAVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long to wait for another process that writes the file, which takes it milliseconds.
+const WRITE_TURN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest file that is read: a thousand accounts with all their items.
 const MAX_FILE_OCTETS: u64 = 64 * 1024 * 1024;
 
@@ -121,10 +124,11 @@ fn remove_leftovers(file: &Path) {
     }
 }
 
-/// Removes accounts from the history file, for `ostler remove`. A running ostler forgets them by itself as soon as its
-/// settings change.
+/// Removes accounts from the history file, for `ostler remove`. A running ostler, which would write them anew, has to have
+/// forgotten them before.
 pub(crate) fn forget(settings_file: &Path, accounts: &[String]) -> io::Result<()> {
     let Some(file) = history_path(settings_file).filter(|file| file.exists()) else { return Ok(()) };
+    let _turn = wait_to_write(&file);
     let mut history = match load(&file) {
         Ok(history) => history,
         // An unreadable file may still name the accounts: delete it.
@@ -132,6 +136,12 @@ pub(crate) fn forget(settings_file: &Path, accounts: &[String]) -> io::Result<()
         Err(error) => return Err(io::Error::other(error)),
     };
     if history.forget(accounts) { write(&file, history.to_json().as_deref()) } else { Ok(()) }
+}
+
+/// Waits until no other process is about to write the file. Otherwise `forget` puts back what it has read, and with it loses
+/// what the running ostler has written meanwhile.
+fn wait_to_write(file: &Path) -> Option<Turn> {
+    turn::wait_blocking(&format!("history {}", file.display()), WRITE_TURN_TIMEOUT)
 }
 
 /// Saves the history of the running ostler.
@@ -208,6 +218,7 @@ impl HistoryStore {
 
     fn save_now(&self) {
         let Some(file) = &self.file else { return };
+        let _turn = wait_to_write(file);
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken under the lock, so that an older text is never written after a newer one.
         let text = self.events.history_json();

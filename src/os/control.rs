@@ -31,6 +31,8 @@ pub(crate) const SETTINGS_RELOAD_TIMEOUT: Duration = Duration::from_secs(6);
 const EXCHANGE_STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long [`ask`] waits; longer than the running ostler may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long an ostler that holds the lock may take to begin to answer, or to let go. Longer than the last save of its history.
+const START_TIMEOUT: Duration = Duration::from_secs(4);
 /// The longest request, line end included.
 const MAX_REQUEST_OCTETS: u64 = 64 * 1024;
 /// The longest answer; enough for a status with 10,000 sessions.
@@ -63,6 +65,8 @@ pub(crate) enum Request {
     Quit,
     /// The account's secret was set, replaced or removed; drop the one in memory.
     ForgetSecret { account: String },
+    /// The account was removed from the settings; drop all that is in memory of it.
+    Removed { account: String },
     /// The user has signed in at the company that gives out the account's tokens; read them again.
     SignedIn { account: String },
     /// The user has signed out there; drop the tokens, and connections that were made with them.
@@ -154,10 +158,8 @@ pub(crate) fn ask(settings_file: &Path, request: &Request) -> io::Result<Option<
 pub(crate) fn wait_for_end(settings_file: &Path, process: Option<u32>, limit: Duration) -> io::Result<bool> {
     let until = Instant::now() + limit;
     for paths in InstancePaths::all(settings_file)? {
-        let lock_file = paths.lock_file();
-        // The lock is the last thing to go. Taking it for a moment is harmless: that succeeds only once ostler has let go. One
-        // that cannot be taken at all was not ostler's either.
-        while lock_file.exists() && matches!(local::lock(&lock_file), Ok(None)) {
+        // The lock is the last thing to go.
+        while paths.is_held() {
             if Instant::now() >= until {
                 return Ok(false);
             }
@@ -178,7 +180,20 @@ fn ask_at(paths: Vec<InstancePaths>, request: &Request, limit: Duration) -> io::
     })
 }
 
+/// An ostler that starts has the lock a moment before it answers, and one that ends a moment longer.
 fn exchange(paths: &[InstancePaths], request: &str) -> io::Result<Option<Value>> {
+    let until = Instant::now() + START_TIMEOUT;
+    loop {
+        match exchange_once(paths, request)? {
+            None if Instant::now() < until && paths.iter().any(InstancePaths::is_held) => {
+                std::thread::sleep(LOCK_POLL_INTERVAL);
+            }
+            answer => return Ok(answer),
+        }
+    }
+}
+
+fn exchange_once(paths: &[InstancePaths], request: &str) -> io::Result<Option<Value>> {
     let mut refused = Ok(None);
     for path in paths {
         match local::connect(path.folder(), path.name()) {

@@ -8,9 +8,10 @@ use std::path::Path;
 pub(crate) struct FolderWatch(#[allow(dead_code, reason = "dropping it ends the watch")] system::Watch);
 
 impl FolderWatch {
-    /// Calls `changed` with the name of each changed file, on a thread of its own. `None` where the system does not tell,
-    /// or a folder is missing.
-    pub(crate) fn start(folders: &[&Path], changed: impl Fn(&OsStr) + Send + 'static) -> Option<Self> {
+    /// Calls `changed` with the name of each changed file, on a thread of its own; without a name if any of them may have
+    /// changed, or a folder itself was replaced, of which nothing is told from then on. `None` where the system does not tell, or
+    /// a folder is missing.
+    pub(crate) fn start(folders: &[&Path], changed: impl Fn(Option<&OsStr>) + Send + 'static) -> Option<Self> {
         system::Watch::start(folders, changed).map(Self)
     }
 }
@@ -37,7 +38,10 @@ mod system {
         .union(WatchFlags::CREATE)
         .union(WatchFlags::DELETE)
         .union(WatchFlags::MOVED_FROM)
-        .union(WatchFlags::MOVED_TO);
+        .union(WatchFlags::MOVED_TO)
+        .union(WatchFlags::DELETE_SELF)
+        .union(WatchFlags::MOVE_SELF)
+        .union(WatchFlags::ONLYDIR);
 
     /// Room for several events; one takes 16 octets and a name of at most 256.
     const EVENT_OCTETS: usize = 4096;
@@ -48,7 +52,7 @@ mod system {
     }
 
     impl Watch {
-        pub(super) fn start(folders: &[&Path], changed: impl Fn(&OsStr) + Send + 'static) -> Option<Self> {
+        pub(super) fn start(folders: &[&Path], changed: impl Fn(Option<&OsStr>) + Send + 'static) -> Option<Self> {
             let inotify = Arc::new(init(CreateFlags::CLOEXEC).ok()?);
             let mut watch = Self { inotify: Arc::clone(&inotify), folders: BTreeSet::new() };
             for folder in folders {
@@ -70,17 +74,14 @@ mod system {
         }
     }
 
-    fn tell(inotify: &OwnedFd, mut watched: usize, changed: &impl Fn(&OsStr)) {
+    fn tell(inotify: &OwnedFd, mut watched: usize, changed: &impl Fn(Option<&OsStr>)) {
         let mut buffer = [MaybeUninit::uninit(); EVENT_OCTETS];
         let mut events = Reader::new(inotify, &mut buffer);
         while watched > 0 {
             match events.next() {
                 Ok(event) if event.events().contains(ReadFlags::IGNORED) => watched -= 1,
-                Ok(event) => {
-                    if let Some(name) = event.file_name() {
-                        changed(OsStr::from_bytes(name.to_bytes()));
-                    }
-                }
+                // Without a name: of the folder itself, or the kernel has dropped what it had no room for.
+                Ok(event) => changed(event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()))),
                 Err(Errno::INTR) => {}
                 Err(_) => return,
             }
@@ -98,12 +99,15 @@ mod system {
     pub(super) struct Watch(#[allow(dead_code, reason = "dropping it ends the watch")] RecommendedWatcher);
 
     impl Watch {
-        pub(super) fn start(folders: &[&Path], changed: impl Fn(&OsStr) + Send + 'static) -> Option<Self> {
+        pub(super) fn start(folders: &[&Path], changed: impl Fn(Option<&OsStr>) + Send + 'static) -> Option<Self> {
             let tell = move |event: notify::Result<Event>| {
                 let Ok(event) = event else { return };
+                if event.need_rescan() {
+                    changed(None);
+                }
                 // ostler itself reads the files after each change.
                 if !event.kind.is_access() {
-                    event.paths.iter().filter_map(|path| path.file_name()).for_each(&changed);
+                    event.paths.iter().for_each(|path| changed(path.file_name()));
                 }
             };
             let mut watcher = notify::recommended_watcher(tell).ok()?;
@@ -117,16 +121,22 @@ mod system {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::fs;
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{Sender, channel};
 
     use super::*;
+
+    /// Passes on what is told, a missing name as an empty one.
+    fn teller(tell: Sender<OsString>) -> impl Fn(Option<&OsStr>) + Send + 'static {
+        move |name| drop(tell.send(name.unwrap_or_default().to_owned()))
+    }
 
     #[test]
     fn a_file_that_is_written_or_replaced_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let (tell, told) = channel();
-        let watch = FolderWatch::start(&[folder.path()], move |name| drop(tell.send(name.to_owned())));
+        let watch = FolderWatch::start(&[folder.path()], teller(tell));
         let _watch = watch.unwrap();
         fs::write(folder.path().join("written"), "x").unwrap();
         assert!(told.iter().any(|name| name == "written"));
@@ -142,13 +152,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut log = fs::File::create(folder.path().join("log")).unwrap();
         let (tell, told) = channel();
-        let watch = FolderWatch::start(&[folder.path()], move |name| drop(tell.send(name.to_owned())));
+        let watch = FolderWatch::start(&[folder.path()], teller(tell));
         log.write_all(b"a line\n").unwrap();
         fs::write(folder.path().join("settings"), "x").unwrap();
         assert_eq!(told.recv().unwrap(), "settings");
         drop(watch);
         // The thread has ended, and with it the sender.
         assert!(told.iter().all(|name| name == "settings"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_that_is_moved_or_removed_is_told() {
+        let outer = tempfile::tempdir().unwrap();
+        let (folder, moved) = (outer.path().join("folder"), outer.path().join("moved"));
+        fs::create_dir(&folder).unwrap();
+        let (tell, told) = channel();
+        let _watch = FolderWatch::start(&[&folder], teller(tell)).unwrap();
+        fs::rename(&folder, &moved).unwrap();
+        assert_eq!(told.recv().unwrap(), "");
+        fs::remove_dir(&moved).unwrap();
+        assert_eq!(told.iter().collect::<Vec<_>>(), [""], "the last word");
     }
 
     #[test]

@@ -4,12 +4,20 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
 use super::control::Listener;
 use super::local;
+use crate::os;
 use ostler_mail::wire::hex;
+
+/// How long another invocation may take to look at the lock, on a busy computer.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often to try the lock meanwhile.
+const LOOK_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Why this process could not become the ostler of its settings file.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +63,7 @@ impl Instance {
         for folder in folders {
             let paths = InstancePaths::new(folder, settings_file).map_err(unresolved)?;
             let path = paths.lock_file();
-            match local::lock(&path).and_then(|lock| lock.map(write_pid).transpose()) {
+            match take_lock(&path).and_then(|lock| lock.map(write_pid).transpose()) {
                 Ok(Some(lock)) => claims.push(Claim { paths, _lock: lock }),
                 Ok(None) => return Err(ClaimError::AlreadyRuns { pid: read_pid(&path) }),
                 Err(source) => failed = Some(ClaimError::Lock { path, source }),
@@ -86,6 +94,18 @@ impl Drop for Instance {
         // While the lock is held: afterwards the socket may belong to the next ostler.
         for Claim { paths, .. } in &self.claims {
             local::close(&paths.folder, &paths.name);
+        }
+    }
+}
+
+/// Takes the lock of an ostler. It may be taken although none runs: other invocations take it for a moment, to see whether one does
+/// ([`InstancePaths::is_held`]).
+fn take_lock(path: &Path) -> io::Result<Option<File>> {
+    let until = Instant::now() + LOOK_TIMEOUT;
+    loop {
+        match local::lock(path)? {
+            None if !read_pid(path).is_some_and(os::is_running) && Instant::now() < until => sleep(LOOK_POLL_INTERVAL),
+            taken => return Ok(taken),
         }
     }
 }
@@ -140,6 +160,13 @@ impl InstancePaths {
 
     pub(super) fn lock_file(&self) -> PathBuf {
         self.folder.join(format!("{}.lock", self.name))
+    }
+
+    /// Whether an ostler holds the lock. To take it for a moment is harmless: that succeeds only where none does. One that cannot be
+    /// taken at all is not ostler's either.
+    pub(super) fn is_held(&self) -> bool {
+        let lock_file = self.lock_file();
+        lock_file.exists() && matches!(local::lock(&lock_file), Ok(None))
     }
 }
 

@@ -49,10 +49,17 @@ fn usable(candidates: impl Iterator<Item = PathBuf>, last_resort: PathBuf) -> io
     if folders.is_empty() { result } else { Ok(folders) }
 }
 
+/// What tells a file or folder from all others, whatever path leads to it; `None` if there is none.
+pub(crate) type FileMark = Option<(u64, u64)>;
+
+/// The mark of what a path leads to.
+pub(crate) fn file_mark(path: &Path) -> FileMark {
+    path.metadata().map(|about| (about.dev(), about.ino())).ok()
+}
+
 /// Whether two paths lead to the same folder.
 fn is_same(one: &Path, other: &Path) -> bool {
-    let mark = |path: &Path| path.metadata().map(|about| (about.dev(), about.ino())).ok();
-    mark(one).is_some_and(|mark_of_one| mark(other) == Some(mark_of_one))
+    file_mark(one).is_some_and(|mark| file_mark(other) == Some(mark))
 }
 
 /// What tells this machine from others that share the user's home: one of them may run an ostler of its own on the same
@@ -170,6 +177,12 @@ pub(crate) fn allow_descriptors(wanted: u64) {
 
 fn obstructed(path: &Path, why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is in the way: it {why}", path.display()))
+}
+
+/// Whether a process of this number runs, perhaps another user's.
+pub(crate) fn is_running(process: u32) -> bool {
+    let Some(process) = process.try_into().ok().and_then(rustix::process::Pid::from_raw) else { return false };
+    rustix::process::test_kill_process(process) != Err(Errno::SRCH)
 }
 
 fn my_uid() -> u32 {

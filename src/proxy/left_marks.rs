@@ -32,13 +32,48 @@ impl LeftMarks {
         marks.map(|marks| marks.uids.clone()).unwrap_or_default()
     }
 
-    /// Replaces the UIDs of the marked messages in a folder.
-    pub(super) fn set(&self, server: &Server, folder: &Folder, validity: u32, uids: Vec<u32>) {
+    /// A session has found these marked and left those. What other sessions have left meanwhile stays.
+    pub(super) fn change(&self, server: &Server, folder: &Folder, validity: u32, found: &[u32], left: &[u32]) {
         let place = (server.id(), folder.name.clone());
-        if uids.is_empty() {
-            self.lock().remove(&place);
-        } else {
-            self.lock().insert(place, Marks { validity, uids });
+        let mut marks = self.lock();
+        let mut uids = marks.remove(&place).filter(|marks| marks.validity == validity).map_or(Vec::new(), |m| m.uids);
+        uids.retain(|uid| !found.contains(uid));
+        uids.extend(left);
+        uids.sort_unstable();
+        uids.dedup();
+        if !uids.is_empty() {
+            marks.insert(place, Marks { validity, uids });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two QUITs that broke off at the same time: only the marks of the later one were known to be ostler's, and every QUIT
+    /// after that was refused.
+    #[test]
+    fn sessions_that_break_off_at_the_same_time_leave_the_marks_of_both() {
+        let parsed = crate::config::parse(
+            "[[account]]\naddress = \"ann@example.org\"\npassword = { env = \"X\" }\n[account.imap]\nhost = \"imap.example.org\"\n",
+            std::path::Path::new("ostler.toml"),
+        );
+        let account = parsed.unwrap().settings.accounts.remove(0);
+        let Some(ostler_mail::account::Maildrop::Imap(server, folder)) = account.maildrop() else {
+            panic!("{account:?}")
+        };
+        let marks = LeftMarks::default();
+        let found = marks.of(server, folder, 7);
+        marks.change(server, folder, 7, &found, &[1]);
+        marks.change(server, folder, 7, &found, &[2]);
+        assert_eq!(marks.of(server, folder, 7), [1, 2]);
+        assert_eq!(marks.of(server, folder, 8), [0; 0], "another folder of that name");
+        marks.change(server, folder, 7, &[1], &[]);
+        assert_eq!(marks.of(server, folder, 7), [2]);
+        marks.change(server, folder, 8, &[], &[3]);
+        assert_eq!(marks.of(server, folder, 8), [3]);
+        marks.change(server, folder, 8, &[3], &[]);
+        assert!(marks.lock().is_empty());
     }
 }

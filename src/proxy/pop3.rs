@@ -312,10 +312,11 @@ async fn pass_folder(
     if let Some((server, folder)) = folder {
         opened.left_marks = session.engine.left_marks.of(server, folder, validity);
     }
+    let found = opened.left_marks.clone();
     let mut filter = MaildropFilter::new(opened, Arc::clone(&session.progress)).reading(account.readable);
     pass(session, client, upstream, open, account, &mut filter).await;
-    if let (Some((server, folder)), Some(uids)) = (folder, filter.left_marks()) {
-        session.engine.left_marks.set(server, folder, validity, uids);
+    if let (Some((server, folder)), Some(left)) = (folder, filter.left_marks()) {
+        session.engine.left_marks.change(server, folder, validity, &found, &left);
     }
 }
 

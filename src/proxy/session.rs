@@ -233,8 +233,21 @@ impl Session {
         self.wrong_passwords += 1;
         self.engine.neighbours().add_wrong_password(client, crate::proxy::now());
         // Guessing gets slower: one second after the first, two after the second.
-        self.pause(Duration::from_secs(self.wrong_passwords.into())).await?;
-        Ok(false)
+        let wait = Duration::from_secs(self.wrong_passwords.into());
+        // No longer than that, so that the time still does not tell which names exist.
+        let (changed, paused) = tokio::join!(timeout(wait, self.is_changed_password(account, proof)), self.pause(wait));
+        paused?;
+        let is_right = changed.unwrap_or(false);
+        if is_right {
+            self.engine.neighbours().add_right_password(client, crate::proxy::now());
+        }
+        Ok(is_right)
+    }
+
+    /// Whether it is a local password that another process has made since it was read.
+    async fn is_changed_password(&self, account: Option<&Account>, proof: &Proof) -> bool {
+        let Some(account) = account else { return false };
+        self.engine.vault.changed_local_password(account).await.is_some_and(|changed| proof.proves(&changed))
     }
 
     /// Lets time pass, unless ostler shuts down first.

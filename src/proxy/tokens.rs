@@ -16,7 +16,6 @@ use tracing::debug;
 use crate::events::Events;
 use crate::events::event::Event;
 use crate::os;
-use crate::os::turn::{self, Turn};
 use crate::proxy::net::dial::Dialer;
 use crate::proxy::net::https::{self, HttpsTrouble, Reply, Request};
 use crate::vault::{SecretStore, Vault, VaultError};
@@ -35,8 +34,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest answer to a request. Real ones have some thousand octets.
 const MAX_ANSWER_OCTETS: usize = 1024 * 1024;
-/// How long to wait for another process that renews the same tokens: a whole request, and the keyring.
-const TURN_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Why tokens may not be used with the settings as they are.
 const MADE_FOR_OTHERS: &str = "the settings name another server, registration or company than at the last sign-in";
@@ -147,15 +144,15 @@ impl TokenKeeper {
         self.cell(account).try_lock().ok()?.tokens.as_ref()?.expires()
     }
 
-    /// Drops the tokens in memory, because the user has signed in or out, here or in another process.
-    pub(crate) async fn forget(&self, account: &Account) {
-        let cell = self.cell(&account.name);
-        *cell.lock().await = Kept::default();
+    /// Drops the tokens in memory, because the user has signed in or out or removed the account, here or in another process. A
+    /// renewal under way goes on, for those who wait for it.
+    pub(crate) fn forget(&self, account: &str) {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
     }
 
     /// As [`Self::forget`], and ends the SMTP sessions that wait for the next message.
-    pub(crate) async fn sign_out(&self, account: &Account) {
-        self.forget(account).await;
+    pub(crate) fn sign_out(&self, account: &Account) {
+        self.forget(&account.name);
         self.sign_outs.send_modify(|count| *count += 1);
     }
 
@@ -192,18 +189,18 @@ impl TokenKeeper {
 
     /// Stores the tokens of a new sign-in.
     pub(crate) async fn keep(&self, account: &Account, tokens: &Tokens) -> Result<(), VaultError> {
-        let _turn = wait_for_turn(account).await;
+        let _turn = self.vault.wait_for_tokens(account).await;
         self.vault.store_tokens(account, tokens.to_bytes()).await?;
-        self.forget(account).await;
+        self.forget(&account.name);
         Ok(())
     }
 
     /// Takes the tokens out of the keyring, and gives them back to be revoked.
     pub(crate) async fn take_out(&self, account: &Account) -> Result<Option<Tokens>, VaultError> {
-        let _turn = wait_for_turn(account).await;
+        let _turn = self.vault.wait_for_tokens(account).await;
         let stored = self.stored(account).await?;
         self.vault.forget_tokens(account).await?;
-        self.forget(account).await;
+        self.forget(&account.name);
         Ok(stored)
     }
 
@@ -308,11 +305,6 @@ pub(crate) fn registration_guide(issuer: &str) -> Option<&'static str> {
     }
 }
 
-/// Waits until no other process works on the tokens of the account.
-async fn wait_for_turn(account: &Account) -> Option<Turn> {
-    turn::wait_for(&format!("tokens of {}", account.name), TURN_TIMEOUT).await
-}
-
 /// One session that wants tokens.
 struct Renewal<'a> {
     keeper: &'a TokenKeeper,
@@ -331,7 +323,7 @@ impl Renewal<'_> {
         if let Some((_, trouble)) = kept.failed.as_ref().filter(|(when, _)| *when >= began) {
             return Err(trouble.clone());
         }
-        let _turn = wait_for_turn(self.account).await;
+        let _turn = self.keeper.vault.wait_for_tokens(self.account).await;
         let tokens = self.read(kept, &binding).await?;
         if self.is_good(&tokens, os::unix_now()) {
             return Ok(tokens);

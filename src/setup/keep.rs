@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::Secrets;
 use crate::config::presets::Presets;
 use crate::config::{self, EditError, LoadError, NotEdited};
-use crate::os::turn;
+use crate::os::turn::{self, Turn};
 use crate::vault::{SecretStore, Vault, VaultError};
 use ostler_mail::account::{Account, Alias, Settings};
 
 /// How long to wait for another process that saves an account: as long as its user may look at the keyring's prompt.
-const KEEP_TURN_TIMEOUT: Duration = Duration::from_secs(120);
+const ACCOUNTS_TURN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Why nothing was saved.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub(crate) fn existing_sender<'a>(settings: &'a Settings, given: &str) -> Option
 /// Saves an account. The file is read again for this, because the user may have changed it meanwhile. Two processes that save an
 /// account take turns: otherwise the one that comes too late would undo the passwords of the one that was saved.
 pub(crate) async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> Result<(), KeepError> {
-    let _turn = turn::wait_for(&format!("add to {}", config::turn_name(file)), KEEP_TURN_TIMEOUT).await;
+    let _turn = wait_for_accounts(file).await;
     let parsed = config::load(file).map_err(|error| KeepError::Settings(Box::new(error)))?;
     let presets = Presets::load(file).map_err(|error| KeepError::Settings(Box::new(error)))?;
     if let Some(known) = existing(&parsed.settings, &account.name, &account.address) {
@@ -83,11 +83,16 @@ pub(crate) async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> R
     written
 }
 
+/// Waits until no other process adds, renames or removes an account: the passwords of an account that is removed would go after
+/// those of an account that is added under its name have been stored.
+pub(crate) async fn wait_for_accounts(file: &Path) -> Option<Turn> {
+    turn::wait_for(&format!("accounts of {}", config::turn_name(file)), ACCOUNTS_TURN_TIMEOUT).await
+}
+
 async fn store(vault: &Vault, account: &Account, secrets: &Secrets) -> Result<(), VaultError> {
-    for (server, secret) in secrets.by_server(account) {
-        vault.store(account, server, secret).await?;
-    }
+    vault.store_all(account, secrets.by_server(account)).await?;
     if let Some(tokens) = secrets.tokens_for(account) {
+        let _turn = vault.wait_for_tokens(account).await;
         vault.store_tokens(account, tokens).await?;
     }
     Ok(())

@@ -70,8 +70,10 @@ fn split(octets: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Replaces the file as a whole, so that a reader, even after a power cut, finds the old secret or the new one.
 fn write(folder: &Path, entry: &str, secret: &[u8]) -> io::Result<()> {
     let path = path_of(folder, entry);
-    // Another process may write the same entry.
-    let unfinished = path.with_extension(format!("{}-{UNFINISHED}", std::process::id()));
+    // Another process may write the same entry, in another container too, where it has the same number.
+    let mut mark = [0; 8];
+    let _ = crate::os::random(&mut mark);
+    let unfinished = path.with_extension(format!("{}-{}-{UNFINISHED}", std::process::id(), hex(&mark)));
     let written = fill(&unfinished, entry, secret).and_then(|()| fs::rename(&unfinished, &path));
     if written.is_err() {
         // The first error is the one to report.
@@ -82,7 +84,7 @@ fn write(folder: &Path, entry: &str, secret: &[u8]) -> io::Result<()> {
 }
 
 fn fill(path: &Path, entry: &str, secret: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(entry.as_bytes())?;
     file.write_all(b"\n")?;
     file.write_all(secret)?;

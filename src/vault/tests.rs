@@ -165,6 +165,83 @@ async fn two_processes_make_one_local_password_between_them() {
     assert_eq!(here.unwrap().expose(), there.unwrap().expose());
 }
 
+/// Two passwords at the same moment: for fetching ostler had the one, for sending the other.
+#[tokio::test]
+async fn of_two_passwords_that_are_stored_at_once_one_is_at_every_server() {
+    const SLOW_WRITE: Duration = Duration::from_millis(300);
+    let (entries, writes) = (Entries::default(), Arc::new((Mutex::new(Vec::new()), Condvar::new())));
+    // Writes of the first process to the second server, and of the second process to the first one, wait for the other's.
+    let process = |own: &'static str, waits_at: &'static str| {
+        let (entries, writes) = (Arc::clone(&entries), Arc::clone(&writes));
+        let serve = move |request: &Request| {
+            let Request::Write { entry, secret } = request else { return Err(Trouble::NoEntry) };
+            let (written, has_written) = &*writes;
+            if entry.contains(waits_at) {
+                let is_alone =
+                    |written: &mut Vec<_>| !written.iter().any(|(who, at): &(&str, String)| *who != own && at == entry);
+                drop(has_written.wait_timeout_while(written.lock().unwrap(), SLOW_WRITE, is_alone));
+            }
+            entries.lock().unwrap().insert(entry.clone(), secret.to_vec());
+            written.lock().unwrap().push((own, entry.clone()));
+            has_written.notify_all();
+            Ok(Zeroizing::default())
+        };
+        Vault::over(Worker::new(Arc::new(serve)), false)
+    };
+    let mut account = account("two passwords");
+    let smtp = Server { protocol: Protocol::Smtp, ..account.pop3.clone().unwrap() };
+    account.smtp = vec![smtp];
+    let (one, other) = (process("one", "smtp"), process("other", "pop3"));
+    let store = |vault: Vault, password: &'static str| {
+        let account = &account;
+        async move { vault.store_all(account, account.servers().map(|server| (server, secret(password).into()))).await }
+    };
+    let (first, second) = tokio::join!(store(one, "one"), store(other, "other"));
+    first.unwrap();
+    second.unwrap();
+    let stored: Vec<Vec<u8>> = entries.lock().unwrap().values().cloned().collect();
+    assert!(stored.len() == 2 && stored[0] == stored[1], "{stored:?}");
+}
+
+#[tokio::test]
+async fn an_account_that_is_gone_gets_no_local_password_any_more() {
+    let (vault, entries, _) = vault();
+    let (home, gone) = (account("home"), account("gone"));
+    vault.make_only_for(|account| account.name != "gone");
+    assert!(matches!(vault.local_password(&gone).await, Err(VaultError::NoEntry { .. })));
+    vault.local_password(&home).await.unwrap();
+    assert_eq!(entries.lock().unwrap().keys().collect::<Vec<_>>(), ["home local-password"]);
+}
+
+/// Tokens whose renewal was under way were stored after all the rest of the account had been removed.
+#[tokio::test]
+async fn an_account_is_forgotten_after_the_renewal_of_its_tokens() {
+    let (vault, entries, _) = vault();
+    let account = account("renewed while removed");
+    let renewal = vault.wait_for_tokens(&account).await;
+    let forgetting = async { vault.forget_account(&account).await.unwrap() };
+    let renewing = async {
+        tokio::task::yield_now().await;
+        vault.store_tokens(&account, Zeroizing::new(b"{}".to_vec())).await.unwrap();
+        drop(renewal);
+    };
+    tokio::join!(forgetting, renewing);
+    assert!(entries.lock().unwrap().is_empty());
+}
+
+/// A mail program with a new local password was refused until ostler started anew, if the one who had made it could not tell.
+#[tokio::test]
+async fn a_local_password_that_another_process_has_changed_is_found() {
+    let (vault, entries, _) = vault();
+    let home = account("home");
+    assert!(vault.changed_local_password(&home).await.is_none());
+    vault.local_password(&home).await.unwrap();
+    assert!(vault.changed_local_password(&home).await.is_none());
+    entries.lock().unwrap().insert("home local-password".into(), b"new".to_vec());
+    assert_eq!(vault.changed_local_password(&home).await.unwrap().expose(), b"new");
+    assert_eq!(vault.local_password(&home).await.unwrap().expose(), b"new");
+}
+
 #[test]
 fn a_local_password_has_128_bits_and_fits_into_old_programs() {
     assert_eq!(*spell(0), "aaaaaaa-aaaaaaa-aaaaaaa-aaaaa");

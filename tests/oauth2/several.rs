@@ -1,10 +1,15 @@
 //! Several ostlers for one sign-in: one renews it, the others ask it for the access token (`docs/scaling.md`).
 
-use crate::support::client;
+use std::net::{Ipv4Addr, TcpListener};
+
+use crate::support::client::{self, Client};
+use crate::support::forward::pass_on;
+use crate::support::lan::cable;
 use crate::support::ostler::{Account, Home, Server, program};
 use crate::support::process::{command, err, out, run, said};
 use crate::support::sshd::Sshd;
-use crate::support::{mail, require};
+use crate::support::world::World;
+use crate::support::{mail, require, skip};
 use crate::{ANN, BOB, Site};
 
 /// The home of an ostler that asks another for its token over ssh.
@@ -66,6 +71,53 @@ fn one_ostler_renews_the_sign_in_and_the_others_ask_it_for_the_token() {
         let asked = run(command(&words[0], &words[1..]).arg(wrong), "");
         assert!(!asked.status.success() && out(&asked).is_empty(), "{wrong}: {}", said(&asked));
     }
+}
+
+/// Lets a computer reach servers that are out here, at the same ports.
+fn lend(world: &World, ports: &[u16]) {
+    for &port in ports {
+        let listener = world.in_network(|| TcpListener::bind(("127.0.0.1", port)).unwrap());
+        pass_on(listener, port, Ipv4Addr::LOCALHOST, None).unwrap();
+    }
+}
+
+#[test]
+fn of_two_computers_only_the_one_with_the_sign_in_talks_to_the_company() {
+    require!("world", "dovecot", "postfix", "keyring", "issuer", "sshd");
+    let site = Site::start();
+    let (one, other) = (World::builder().start(), World::builder().start());
+    if let Err(why) = cable(&one, "10.9.0.1/24", &other, "10.9.0.2/24") {
+        return skip(&why);
+    }
+    // The issuer cannot even be reached from the other one.
+    lend(&one, &[site.issuer.port, site.dovecot.pop3s, site.postfix.submission]);
+    lend(&other, &[site.dovecot.pop3s, site.postfix.submission]);
+    let mut renewing = site.home();
+    site.sign_in(&mut renewing);
+    let sshd = Sshd::inside(&one, "10.9.0.1", &may_ask(&renewing));
+    let _serving = renewing.inside(&one).run();
+    let others = [(); 2].map(|()| asking(&site, &sshd).inside(&other).run());
+    let doors = others.each_ref().map(|ostler| (other.reach(ostler.smtp), other.reach(ostler.pop3)));
+    for number in 0..3 {
+        site.let_tokens_end();
+        let message = mail::tricky(&format!("number {number}"));
+        std::thread::scope(|scope| {
+            for (smtp, _) in doors {
+                let message = &message;
+                scope.spawn(move || client::send(smtp, ANN, &[BOB], message));
+            }
+        });
+        for (_, pop3) in doors {
+            client::fetch(pop3, "home", "x");
+        }
+    }
+    assert!(site.issuer.count("refresh_token 200") >= 3, "{:?}", site.issuer.requests());
+    assert_eq!(site.issuer.count("refresh_token 400"), 0, "{:?}", site.issuer.requests());
+    // The one with the sign-in is down.
+    drop(sshd);
+    let mut later = Client::greeted(doors[0].1, "+OK");
+    later.ask("USER home", "+OK");
+    later.ask("PASS x", "-ERR [SYS/TEMP]");
 }
 
 #[test]

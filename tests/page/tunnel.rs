@@ -49,7 +49,7 @@ fn an_account_is_added_from_another_computer_through_a_tunnel_of_ssh() {
     let ostler = home.run_changed(&["run"], |_, command| {
         command.env("OSTLER_SECRETS", &secrets);
     });
-    let sshd = Sshd::inside(&pi, PI);
+    let sshd = Sshd::inside(&pi, PI, "");
 
     // In the window with the tunnel, the person asks for the page's address.
     let there = ostler.home.command(&[]);

@@ -21,7 +21,11 @@ pub fn own_address() -> Ipv4Addr {
 /// Passes what comes at `at` on to this port of 127.0.0.1, as if it came from `from`; the port it got. Given a
 /// certificate, it speaks TLS on the outside. Works until the test process ends.
 pub fn forward(at: SocketAddr, to: u16, from: Ipv4Addr, cert: Option<&ServerCert>) -> io::Result<u16> {
-    let listener = StdListener::bind(at)?;
+    pass_on(StdListener::bind(at)?, to, from, cert)
+}
+
+/// As [`forward`], from a socket that listens already, in another network perhaps.
+pub fn pass_on(listener: StdListener, to: u16, from: Ipv4Addr, cert: Option<&ServerCert>) -> io::Result<u16> {
     listener.set_nonblocking(true)?;
     let port = listener.local_addr()?.port();
     let tls = cert.map(|cert| TlsAcceptor::from(cert.server_config()));

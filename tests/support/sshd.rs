@@ -33,10 +33,10 @@ impl Sshd {
         Self::start("127.0.0.1", port, options, |command| command, answers)
     }
 
-    /// On the computer that a world is, at the usual port.
-    pub fn inside(world: &World, address: &str) -> Self {
+    /// On the computer that a world is, at the usual port. `options` as for [`here`](Self::here).
+    pub fn inside(world: &World, address: &str, options: &str) -> Self {
         let inside = world.inside();
-        Self::start(address, 22, "", |command| inside.wrap(&command), || inside.listens_at(address, 22))
+        Self::start(address, 22, options, |command| inside.wrap(&command), || inside.listens_at(address, 22))
     }
 
     fn start(

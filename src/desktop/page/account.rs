@@ -23,6 +23,7 @@ use crate::proxy::Engine;
 use crate::setup::SetupUi;
 use crate::setup::authorize::{Authorize, Way};
 use crate::setup::find::capitalised;
+use crate::setup::keep::wait_for_accounts;
 use crate::vault::{SecretStore, Vault, VaultError, keyring_servers};
 use ostler_mail::account::{Account, Protocol, SecretSource, Security, Server};
 use ostler_mail::failure::error_chain;
@@ -286,7 +287,7 @@ pub(super) async fn sign_out(shared: App, Form(sent): Form<AccountForm>) -> Resp
             return render_page(&shared, &account, &Feedback { sign_in: Some(trouble(&error)), ..Feedback::default() });
         }
     };
-    keeper.sign_out(&account).await;
+    keeper.sign_out(&account);
     shared.engine.events.publish(Event::SignedOut(account.name.clone()));
     if let (Some(tokens), Ok(sign_in)) = (taken, Authorize::new(&keeper, &account)) {
         let _ = sign_in.revoke(&tokens).await;
@@ -312,22 +313,24 @@ async fn run_test(shared: Arc<Shared>, mut screen: Screen, account: Arc<Account>
 pub(super) async fn password(shared: App, Form(sent): Form<AccountForm>) -> Response {
     let Some(account) = find_account(&shared, Some(&sent.account)) else { return ask_which(&shared, "/account") };
     let presets = Presets::load(&shared.file).unwrap_or_default();
-    let (mut kept, mut first) = (Ok(()), None);
     let is_meant = |server: &&Server| match (&sent.user, server.credentials()) {
         (Some(user), Some(credentials)) => credentials.username == *user,
         _ => true,
     };
+    let (mut secrets, mut first) = (Ok(Vec::new()), None);
     for server in keyring_servers(&account).into_iter().filter(is_meant) {
         let given = Given::new(sent.password.as_bytes(), presets.makes_app_passwords(&account, server));
         first = given.as_ref().is_ok_and(|given| given.has_lost_blanks).then_some(APP_PASSWORD_JOINED).or(first);
-        kept = match given.map_err(|why| format!("This cannot be a password: {why}.")) {
-            Ok(given) => shared.engine.vault.store(&account, server, given.secret).await.map_err(|e| trouble(&e)),
-            Err(why) => Err(why),
-        };
-        if kept.is_err() {
-            break;
+        match (given, &mut secrets) {
+            (Ok(given), Ok(secrets)) => secrets.push((server, Arc::new(given.secret))),
+            (Err(why), _) => secrets = Err(format!("This cannot be a password: {why}.")),
+            (Ok(_), Err(_)) => {}
         }
     }
+    let kept = match secrets {
+        Ok(secrets) => shared.engine.vault.store_all(&account, secrets).await.map_err(|error| trouble(&error)),
+        Err(why) => Err(why),
+    };
     match kept {
         Ok(()) => start_test(&shared, account, first),
         Err(why) => render_page(&shared, &account, &Feedback { password: Some(why), ..Feedback::default() }),
@@ -354,14 +357,18 @@ pub(super) async fn remove(shared: App, Form(sent): Form<AccountForm>) -> Respon
         let feedback = stays("Nothing was removed. Tick the box above if you are sure.".into());
         return render_page(&shared, &account, &feedback);
     }
+    let _turn = wait_for_accounts(&shared.file).await;
     // The settings first: passwords without an account do no harm, an account without passwords fails.
-    if let Err(why) = remove_from_settings(&shared, &account) {
+    if let Err(why) = remove_from_settings(&shared, &account).await {
         return render_page(&shared, &account, &stays(why));
     }
+    // Nothing is stored any more for an account that ostler does not serve.
+    shared.reload_until(|settings| settings.accounts.iter().all(|known| known.name != account.name)).await;
     let forgotten = shared.engine.vault.forget_account(&account).await.err();
     let forgotten = forgotten
         .map(|error| format!("Its passwords are still in {}: {}", SecretStore::of_this_ostler(), trouble(&error)));
-    (shared.reload)();
+    shared.engine.tokens.forget(&account.name);
+    shared.engine.events.forget_account(&account.name);
     let body = html! {
         div.notice.good role="status" { p { "The account " b { (account.name) } " has been removed." } }
         @if let Some(why) = forgotten { div.notice.bad { p { (why) } } }
@@ -371,11 +378,9 @@ pub(super) async fn remove(shared: App, Form(sent): Form<AccountForm>) -> Respon
 }
 
 /// Removes the account from the settings file and leaves everything else in it as it is.
-fn remove_from_settings(shared: &Shared, account: &Account) -> Result<(), String> {
+async fn remove_from_settings(shared: &Shared, account: &Account) -> Result<(), String> {
     let file = shared.file.display();
-    shared.edit_settings(
-        "Nothing was removed, because ",
-        |text| config::remove_account(text, &account.name),
-        |error| format!("Nothing was removed: {error}. Edit {file} yourself."),
-    )
+    let edit = |text: &str| config::remove_account(text, &account.name);
+    let refused = |error| format!("Nothing was removed: {error}. Edit {file} yourself.");
+    shared.edit_settings("Nothing was removed, because ", edit, refused).await
 }

@@ -115,7 +115,7 @@ pub(super) async fn change(shared: App, Form(sent): Form<MoveDoorForm>) -> Respo
     let Some(protocol) = Protocol::ALL.into_iter().find(|p| p.name() == sent.protocol) else {
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     };
-    match move_door(&shared, protocol, sent.from, sent.to) {
+    match move_door(&shared, protocol, sent.from, sent.to).await {
         Ok(()) => {
             (shared.reload)();
             Redirect::to("/").into_response()
@@ -127,19 +127,16 @@ pub(super) async fn change(shared: App, Form(sent): Form<MoveDoorForm>) -> Respo
     }
 }
 
-fn move_door(shared: &Shared, protocol: Protocol, from: u16, to: u16) -> Result<(), String> {
+async fn move_door(shared: &Shared, protocol: Protocol, from: u16, to: u16) -> Result<(), String> {
     let file = shared.file.display();
     let presets = Presets::load(&shared.file).unwrap_or_default();
-    shared.edit_settings(
-        "",
-        |text| config::move_door(text, protocol, from, to, &shared.file, &presets),
-        |_| {
-            format!(
-                "ostler cannot edit the way this port is written in {file}. Open the file and change {protocol} under \
-                 [local]."
-            )
-        },
-    )
+    let edit = |text: &str| config::move_door(text, protocol, from, to, &shared.file, &presets);
+    let refused = |_| {
+        format!(
+            "ostler cannot edit the way this port is written in {file}. Open the file and change {protocol} under [local]."
+        )
+    };
+    shared.edit_settings("", edit, refused).await
 }
 
 #[cfg(test)]

@@ -279,13 +279,13 @@ struct Saved {
 }
 
 /// Changes the settings file as `edit` says, and waits until the running ostler works with it.
-fn save(
+async fn save(
     shared: &Shared,
     edit: impl FnOnce(&ShownFile, &str, &Presets) -> Result<Changed, Refusal>,
 ) -> Result<Saved, Refusal> {
     let presets = Presets::load(&shared.file).unwrap_or_default();
     let (mut refused, mut saved) = (None, None);
-    let written = shared.edit_settings(
+    let editing = shared.edit_settings(
         "Nothing was changed, because ",
         |text| {
             let file = ShownFile::read(text, &shared.file, &presets).map_err(EditError::Mistakes)?;
@@ -305,6 +305,7 @@ fn save(
             error => word_edit_error(shared, &error),
         },
     );
+    let written = editing.await;
     match (refused, written, saved) {
         (Some(refusal), ..) => Err(refusal),
         (None, Err(why), _) => Err(Refusal::Said(why)),
@@ -333,7 +334,7 @@ async fn apply(shared: &Arc<Shared>, scope: Scope, sent: Sent) -> Response {
         Err(wrong) => return render_form(shared, &scope, Some(&sent), &wrong, None),
     };
     let mut is_unchanged = false;
-    let saved = save(shared, |file, text, presets| {
+    let saving = save(shared, |file, text, presets| {
         let changes = read_changes(file, &scope, &sent).map_err(Refusal::Wrong)?;
         is_unchanged = changes.is_empty();
         config::change_keys(text, &changes, &shared.file, presets).map_err(|error| match error {
@@ -341,6 +342,7 @@ async fn apply(shared: &Arc<Shared>, scope: Scope, sent: Sent) -> Response {
             error => Refusal::Said(word_edit_error(shared, &error)),
         })
     });
+    let saved = saving.await;
     let saved = match saved {
         Ok(saved) => saved,
         Err(refusal) => {

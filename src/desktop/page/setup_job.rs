@@ -298,8 +298,8 @@ impl SetupJob {
         keep(&self.shared.file, account, &self.request.secrets).await.map_err(|error| keep_error_text(&error))?;
         self.unkept.keep();
         // An account of the same name may have been there before, with another password.
-        self.shared.engine.vault.drop_cached_account(account);
-        self.shared.engine.tokens.forget(account).await;
+        self.shared.engine.vault.drop_cached_account(&account.name);
+        self.shared.engine.tokens.forget(&account.name);
         let has_account = |settings: &Settings| settings.accounts.iter().any(|known| known.name == account.name);
         let served = self.shared.reload_until(has_account).await;
         Ok(Phase::Kept { account: account.name.clone(), works, served, client: self.request.client })

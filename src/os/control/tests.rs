@@ -121,6 +121,39 @@ fn a_settings_file_is_known_by_any_path_and_before_it_exists() {
     }
 }
 
+/// A start at the moment in which `ostler quit` looked whether the one before had ended said that it was still there.
+#[test]
+fn who_only_looks_whether_an_ostler_runs_keeps_none_from_starting() {
+    let world = World::new();
+    let paths = InstancePaths::new(world.folder(), &world.settings("a.toml")).unwrap();
+    let look = local::lock(&paths.lock_file()).unwrap().unwrap();
+    std::thread::scope(|scope| {
+        let claiming = scope.spawn(|| world.claim("a.toml"));
+        std::thread::sleep(Duration::from_millis(30));
+        drop(look);
+        claiming.join().unwrap().unwrap();
+    });
+}
+
+/// `ostler quit` right after a start said that none runs, and the start went on.
+#[tokio::test]
+async fn an_ostler_that_is_just_starting_is_waited_for() {
+    let world = World::new();
+    let instance = world.claim("a.toml").unwrap();
+    let asking = world.ask("a.toml", Request::Quit);
+    let starting = async {
+        sleep(Duration::from_millis(30)).await;
+        instance.listen().unwrap()
+    };
+    tokio::pin!(asking);
+    let listener = tokio::select! {
+        biased;
+        answer = &mut asking => panic!("{answer:?}"),
+        listener = starting => listener,
+    };
+    assert_eq!(served(listener, echo, asking).await.unwrap(), Some(json!({"heard": {"do": "quit"}})));
+}
+
 #[test]
 fn requests_are_written_as_agreed() {
     for (request, text) in [
@@ -129,6 +162,7 @@ fn requests_are_written_as_agreed() {
         (Request::Resume, r#"{"do":"resume"}"#),
         (Request::Quit, r#"{"do":"quit"}"#),
         (Request::ForgetSecret { account: "work".into() }, r#"{"do":"forget-secret","account":"work"}"#),
+        (Request::Removed { account: "work".into() }, r#"{"do":"removed","account":"work"}"#),
         (Request::Page, r#"{"do":"page"}"#),
         (Request::Since { seq: Some(7) }, r#"{"do":"since","seq":7}"#),
     ] {

@@ -108,7 +108,7 @@ pub(in crate::desktop::page) async fn take(shared: App, Form(sent): Form<Sent>) 
 }
 
 async fn change_trust(shared: &Arc<Shared>, target: &Target, server: &Server, values: &[(&str, &str)]) -> Response {
-    let saved = save(shared, |_, text, presets| {
+    let saving = save(shared, |_, text, presets| {
         let one = |(key, typed): &(&str, &str)| {
             let key = target.place().table().key(key).ok_or_else(|| "There is no such key.".to_owned())?;
             Change::typed(target.place(), key, typed)
@@ -120,7 +120,7 @@ async fn change_trust(shared: &Arc<Shared>, target: &Target, server: &Server, va
             error => Refusal::Said(word_edit_error(shared, &error)),
         })
     });
-    match saved {
+    match saving.await {
         Ok(saved) => {
             let done = finish(shared, saved, None).await;
             answer(shared, Some(&target.account.name), done)

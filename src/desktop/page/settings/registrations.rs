@@ -103,7 +103,7 @@ pub(in crate::desktop::page) async fn remove(shared: App, Form(sent): Form<Remov
     if sent.sure.is_none() {
         return refuse("Nothing was removed. Tick the box beside the button if you are sure.".into());
     }
-    let saved = save(&shared, |file, text, presets| {
+    let saving = save(&shared, |file, text, presets| {
         if !file.registrations().contains(&name.as_str()) {
             return Err(Refusal::Said("Nothing was removed: this registration is no longer there.".into()));
         }
@@ -117,7 +117,7 @@ pub(in crate::desktop::page) async fn remove(shared: App, Form(sent): Form<Remov
         let removed = config::remove_registration(text, name, &shared.file, presets);
         removed.map_err(|error| Refusal::Said(word_edit_error(&shared, &error)))
     });
-    let saved = match saved {
+    let saved = match saving.await {
         Ok(saved) => saved,
         Err(Refusal::Said(why)) => return refuse(why),
         Err(Refusal::Wrong(wrong)) => return render_form(&shared, &scope, None, &wrong, None),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::{Scope, Sent, Shared, Wrong, read_changes, read_file, sent_value};
 use crate::config::presets::Presets;
 use crate::config::{self, ShownFile};
+use crate::os::turn::Turn;
+use crate::setup::keep::wait_for_accounts;
 use crate::vault::SecretStore;
 use ostler_mail::account::Account;
 use ostler_mail::failure::error_chain;
@@ -14,12 +16,19 @@ use ostler_mail::failure::error_chain;
 pub(super) struct Renamed {
     old: Arc<Account>,
     pub(super) new: Arc<Account>,
+    /// Nobody adds an account of the new name meanwhile, whose passwords [`undo`] would remove.
+    _turn: Option<Turn>,
 }
 
 /// Copies what is stored for the account to its new name, if a form gives it one. A form with mistakes changes nothing here:
 /// they are told when it is applied.
 pub(super) async fn prepare(shared: &Shared, scope: &Scope, sent: &Sent) -> Result<Option<Renamed>, Wrong> {
-    let Some(renamed) = find(shared, scope, sent) else { return Ok(None) };
+    if find(shared, scope, sent).is_none() {
+        return Ok(None);
+    }
+    let _turn = wait_for_accounts(&shared.file).await;
+    let Some((old, new)) = find(shared, scope, sent) else { return Ok(None) };
+    let renamed = Renamed { old, new, _turn };
     if let Err(error) = shared.engine.vault.copy_account(&renamed.old, &renamed.new).await {
         let why = format!(
             "Nothing was changed, because the passwords cannot be moved to the new name: {}. {}",
@@ -34,7 +43,7 @@ pub(super) async fn prepare(shared: &Shared, scope: &Scope, sent: &Sent) -> Resu
 
 /// The account as it is and as the form wants it, if the two have different names. A name that the file does not have is the
 /// address, so a new address can be a new name.
-fn find(shared: &Shared, scope: &Scope, sent: &Sent) -> Option<Renamed> {
+fn find(shared: &Shared, scope: &Scope, sent: &Sent) -> Option<(Arc<Account>, Arc<Account>)> {
     let Scope::Account(name) = scope else { return None };
     let text = std::fs::read_to_string(&shared.file).ok()?;
     let file = read_file(shared).ok()?;
@@ -43,12 +52,12 @@ fn find(shared: &Shared, scope: &Scope, sent: &Sent) -> Option<Renamed> {
     let changed = config::change_keys(&text, &changes, &shared.file, &presets).ok()?;
     let at = file.settings.accounts.iter().position(|account| account.name == *name)?;
     let (old, new) = (Arc::clone(&file.settings.accounts[at]), Arc::clone(&changed.settings.accounts[at]));
-    (old.name != new.name).then_some(Renamed { old, new })
+    (old.name != new.name).then_some((old, new))
 }
 
 /// Takes everything back, after the file could not be changed.
 pub(super) async fn undo(shared: &Shared, renamed: Option<Renamed>) {
-    let Some(Renamed { old, new }) = renamed else { return };
+    let Some(Renamed { old, new, _turn }) = renamed else { return };
     shared.engine.events.rename_account(&new.name, &old.name);
     if let Err(error) = shared.engine.vault.forget_account(&new).await {
         tracing::debug!("{error}");

@@ -115,7 +115,7 @@ pub(in crate::desktop::page) async fn arrange(shared: App, Form(sent): Form<Arra
         let why = "Nothing was removed. Tick the box beside the button if you are sure.".to_owned();
         return refuse(&shared, &account, why);
     }
-    let saved = save(&shared, |file, text, presets| {
+    let saving = save(&shared, |file, text, presets| {
         let known = file.account(&account.name).ok_or(EditError::NoSuchAccount);
         let known = known.map_err(|error| Refusal::Said(word_edit_error(&shared, &error)))?;
         let (protocol, at) = find_server(known, &sent)?;
@@ -132,7 +132,7 @@ pub(in crate::desktop::page) async fn arrange(shared: App, Form(sent): Form<Arra
             error => Refusal::Said(word_edit_error(&shared, &error)),
         })
     });
-    match saved {
+    match saving.await {
         Ok(saved) => {
             let done = finish(&shared, saved, None).await;
             answer(&shared, Some(&account.name), done)
