@@ -16,7 +16,7 @@ use support::client::Client;
 use support::keyring::Keyring;
 use support::ostler::{Account, Home, Ostler, Server};
 use support::process::{Process, command};
-use support::provider::{FullQueue, Part, Provider, Step, expect, say};
+use support::provider::{FullQueue, Part, Provider, Step, expect, say, serve};
 use support::{free_port, require, unique, wait_for};
 
 const ANN: &str = "ann@example.org";
@@ -363,6 +363,31 @@ fn a_refused_sign_in_has_the_providers_words_and_no_secret() {
     }
     let (_pop3, _smtp, ostler, _) = refusing("-ERR no", "534-5.7.9 first\r\n534 5.7.9 https://example.net/second");
     assert!(at_mail(&ostler).contains("https://example.net/second"));
+}
+
+#[test]
+fn a_refused_sender_or_recipient_is_in_log_and_status_too() {
+    for (offered, mail, rcpt, words) in [
+        ("AUTH PLAIN", "550 5.7.1 not your sender", "250 ok", "a message was not sent: 550 5.7.1 not your sender"),
+        ("PIPELINING", "550 5.7.1 not your sender", "503 no", "a message was not sent: 550 5.7.1 not your sender"),
+        ("AUTH PLAIN", "250 ok", "550 5.1.1 nobody here", "a recipient was refused: 550 5.1.1 nobody here"),
+        ("PIPELINING", "250 ok", "450 4.2.0 greylisted", "a recipient was refused: 450 4.2.0 greylisted"),
+    ] {
+        let ehlo = format!("250-a\r\n250-{offered}\r\n250 AUTH PLAIN");
+        let answers: [(&[u8], &str); 5] =
+            [(b"EHLO", &ehlo), (b"AUTH", "235 ok"), (b"MAIL", mail), (b"RCPT", rcpt), (b"QUIT", "221 bye")];
+        let provider = Provider::always(vec![say("220 a"), serve(&answers)]);
+        let server = || Server::new("none", provider.port);
+        let ostler = ostler(&TestCa::new(), server(), server(), "");
+        let mut client = Client::greeted(ostler.smtp, "220 ");
+        client.ask_reply("EHLO old-pc", "250");
+        for command in [&format!("MAIL FROM:<{ANN}>"), "RCPT TO:<bob@example.org>"] {
+            client.say(command);
+            client.raw_line().unwrap();
+        }
+        assert_in_status(&ostler, &[words]);
+        ostler.expect_log(words.trim_start_matches("a message was "));
+    }
 }
 
 #[test]
