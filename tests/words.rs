@@ -391,6 +391,27 @@ fn a_refused_sender_or_recipient_is_in_log_and_status_too() {
 }
 
 #[test]
+fn an_imap_provider_that_says_goodbye_instead_of_answering_is_in_log_and_status_too() {
+    let provider = Provider::start(vec![vec![
+        say("* OK [CAPABILITY IMAP4rev1] ready"),
+        expect("o1 LOGIN"),
+        say("o1 OK [CAPABILITY IMAP4rev1] in"),
+        expect("2 SELECT"),
+        say("* BYE the disk is full"),
+    ]]);
+    let account = Account::new("home", ANN, &unique("pw")).imap(Server::new("none", provider.port));
+    let ostler = Ostler::start(&TestCa::new(), &[account]);
+    let mut client = Client::greeted(ostler.imap, "* OK");
+    client.say("1 LOGIN home typed");
+    while !String::from_utf8_lossy(&client.raw_line().unwrap()).starts_with("1 OK") {}
+    client.ask("2 SELECT INBOX", "* BYE the disk is full");
+    assert!(client.raw_line().is_none(), "the client has read why");
+    let words = "closed the connection while ostler was waiting for its answer";
+    ostler.expect_log(words);
+    assert_in_status(&ostler, &[words]);
+}
+
+#[test]
 fn endless_words_of_a_provider_leave_room_for_the_advice() {
     let long = "\u{e4}bc ".repeat(95);
     let (_pop3, _smtp, ostler, _) =
