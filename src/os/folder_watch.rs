@@ -4,13 +4,14 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// Runs until it is dropped.
+/// Runs until it is dropped, or a folder is gone.
 pub(crate) struct FolderWatch(#[allow(dead_code, reason = "dropping it ends the watch")] system::Watch);
 
 impl FolderWatch {
-    /// Calls `changed` with the name of each changed file, on a thread of its own. `None` where the system does not tell,
-    /// or a folder is missing.
-    pub(crate) fn start(folders: &[&Path], changed: impl Fn(&OsStr) + Send + 'static) -> Option<Self> {
+    /// Calls `changed` with the name of each changed file, on a thread of its own, for as long as it says so. It is dropped
+    /// when the watch ends, also because a folder was removed or renamed: another one of its name is not watched. `None` where
+    /// the system does not tell, or a folder is missing.
+    pub(crate) fn start(folders: &[&Path], changed: impl Fn(&OsStr) -> bool + Send + 'static) -> Option<Self> {
         system::Watch::start(folders, changed).map(Self)
     }
 }
@@ -36,6 +37,7 @@ mod system {
         .union(WatchFlags::CLOSE_WRITE)
         .union(WatchFlags::CREATE)
         .union(WatchFlags::DELETE)
+        .union(WatchFlags::MOVE_SELF)
         .union(WatchFlags::MOVED_FROM)
         .union(WatchFlags::MOVED_TO);
 
@@ -48,20 +50,19 @@ mod system {
     }
 
     impl Watch {
-        pub(super) fn start(folders: &[&Path], changed: impl Fn(&OsStr) + Send + 'static) -> Option<Self> {
+        pub(super) fn start(folders: &[&Path], changed: impl Fn(&OsStr) -> bool + Send + 'static) -> Option<Self> {
             let inotify = Arc::new(init(CreateFlags::CLOEXEC).ok()?);
             let mut watch = Self { inotify: Arc::clone(&inotify), folders: BTreeSet::new() };
             for folder in folders {
                 watch.folders.insert(add_watch(&*inotify, *folder, CHANGES).ok()?);
             }
-            let watched = watch.folders.len();
-            let told = move || tell(&inotify, watched, &changed);
+            let told = move || tell(&inotify, &changed);
             std::thread::Builder::new().name("folder-watch".into()).spawn(told).ok()?;
             Some(watch)
         }
     }
 
-    /// The kernel reports each folder that is no longer watched; without one left, the thread ends.
+    /// The kernel reports a folder that is no longer watched, and the thread ends.
     impl Drop for Watch {
         fn drop(&mut self) {
             for &folder in &self.folders {
@@ -70,19 +71,17 @@ mod system {
         }
     }
 
-    fn tell(inotify: &OwnedFd, mut watched: usize, changed: &impl Fn(&OsStr)) {
+    fn tell(inotify: &OwnedFd, changed: &impl Fn(&OsStr) -> bool) {
         let mut buffer = [MaybeUninit::uninit(); EVENT_OCTETS];
         let mut events = Reader::new(inotify, &mut buffer);
-        while watched > 0 {
-            match events.next() {
-                Ok(event) if event.events().contains(ReadFlags::IGNORED) => watched -= 1,
-                Ok(event) => {
-                    if let Some(name) = event.file_name() {
-                        changed(OsStr::from_bytes(name.to_bytes()));
-                    }
-                }
-                Err(Errno::INTR) => {}
-                Err(_) => return,
+        loop {
+            let goes_on = match events.next() {
+                Ok(event) if event.events().intersects(ReadFlags::IGNORED | ReadFlags::MOVE_SELF) => false,
+                Ok(event) => event.file_name().is_none_or(|name| changed(OsStr::from_bytes(name.to_bytes()))),
+                Err(error) => error == Errno::INTR,
+            };
+            if !goes_on {
+                return;
             }
         }
     }
@@ -98,12 +97,14 @@ mod system {
     pub(super) struct Watch(#[allow(dead_code, reason = "dropping it ends the watch")] RecommendedWatcher);
 
     impl Watch {
-        pub(super) fn start(folders: &[&Path], changed: impl Fn(&OsStr) + Send + 'static) -> Option<Self> {
+        pub(super) fn start(folders: &[&Path], changed: impl Fn(&OsStr) -> bool + Send + 'static) -> Option<Self> {
             let tell = move |event: notify::Result<Event>| {
                 let Ok(event) = event else { return };
                 // ostler itself reads the files after each change.
                 if !event.kind.is_access() {
-                    event.paths.iter().filter_map(|path| path.file_name()).for_each(&changed);
+                    for name in event.paths.iter().filter_map(|path| path.file_name()) {
+                        changed(name);
+                    }
                 }
             };
             let mut watcher = notify::recommended_watcher(tell).ok()?;
@@ -126,7 +127,7 @@ mod tests {
     fn a_file_that_is_written_or_replaced_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let (tell, told) = channel();
-        let watch = FolderWatch::start(&[folder.path()], move |name| drop(tell.send(name.to_owned())));
+        let watch = FolderWatch::start(&[folder.path()], move |name| tell.send(name.to_owned()).is_ok());
         let _watch = watch.unwrap();
         fs::write(folder.path().join("written"), "x").unwrap();
         assert!(told.iter().any(|name| name == "written"));
@@ -142,7 +143,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut log = fs::File::create(folder.path().join("log")).unwrap();
         let (tell, told) = channel();
-        let watch = FolderWatch::start(&[folder.path()], move |name| drop(tell.send(name.to_owned())));
+        let watch = FolderWatch::start(&[folder.path()], move |name| tell.send(name.to_owned()).is_ok());
         log.write_all(b"a line\n").unwrap();
         fs::write(folder.path().join("settings"), "x").unwrap();
         assert_eq!(told.recv().unwrap(), "settings");
@@ -154,6 +155,6 @@ mod tests {
     #[test]
     fn a_missing_folder_cannot_be_watched() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(FolderWatch::start(&[&folder.path().join("missing")], |_| {}).is_none());
+        assert!(FolderWatch::start(&[&folder.path().join("missing")], |_| true).is_none());
     }
 }
