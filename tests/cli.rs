@@ -458,10 +458,24 @@ fn check_walks_every_step_of_a_good_account() {
     }
     // Nothing was sent.
     assert!(postfix.deliveries().is_empty());
+    // Named twice, it is checked once: a wrong password would be tried twice.
+    let twice = document(&home.ostler(&["check", "home", ANN, "--json"], ""));
+    assert_eq!(twice["accounts"].as_array().unwrap().len(), 1, "{twice:#}");
     let output = home.ostler(&["check", "home"], "");
     assert_eq!((code(&output), err(&output).as_str()), (Some(0), ""), "{}", said(&output));
     assert!(out(&output).lines().last().unwrap().contains("everything works"), "{}", out(&output));
     assert!(!out(&output).contains('\u{1b}'));
+}
+
+#[test]
+fn there_is_no_token_of_an_account_that_has_a_password() {
+    let account = Account::new("home", ANN, &unique("pw")).pop3(Server::new("tls", 1));
+    let home = Home::new(&TestCa::new(), &[account]);
+    for command in ["token", "sign-in"] {
+        let output = home.ostler(&[command, "home"], "");
+        assert_eq!((code(&output), out(&output).as_str()), (Some(1), ""), "{}", said(&output));
+        assert!(err(&output).contains("account home does not sign in by OAuth2"), "{}", said(&output));
+    }
 }
 
 #[test]

@@ -184,6 +184,45 @@ fn a_settings_file_that_appears_later_in_a_folder_that_was_not_there_is_found() 
 }
 
 #[test]
+fn a_settings_folder_that_is_made_anew_is_still_watched() {
+    let (home, other) = (nowhere(), nowhere());
+    let folder = home.path().join("folder");
+    let file = folder.join("ostler.toml");
+    let write = |text: &str| {
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(&file, text).unwrap();
+    };
+    write(&home.settings());
+    let mut ostler = Run::of(&mut with_config(&home, &["run"], &file)).ready();
+    std::fs::remove_dir_all(&folder).unwrap();
+    write(&other.settings());
+    wait_for("the doors of a folder that was removed and made again", || opens(other.pop3).then_some(()));
+    std::fs::rename(&folder, home.path().join("old")).unwrap();
+    write(&home.settings());
+    wait_for("the doors of a folder that was renamed and made again", || opens(home.pop3).then_some(()));
+    ostler.end_well();
+}
+
+#[test]
+fn a_settings_file_that_is_a_link_is_watched_where_it_leads_to_by_now() {
+    let (home, other) = (nowhere(), nowhere());
+    let folders = ["one", "two"].map(|name| home.path().join(name));
+    for (folder, settings) in folders.iter().zip([home.settings(), other.settings()]) {
+        std::fs::create_dir(folder).unwrap();
+        std::fs::write(folder.join("ostler.toml"), settings).unwrap();
+    }
+    let file = home.path().join("link.toml");
+    std::os::unix::fs::symlink(folders[0].join("ostler.toml"), &file).unwrap();
+    let mut ostler = Run::of(&mut with_config(&home, &["run"], &file)).ready();
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink(folders[1].join("ostler.toml"), &file).unwrap();
+    wait_for("the doors of the other file", || opens(other.pop3).then_some(()));
+    std::fs::write(folders[1].join("ostler.toml"), home.settings()).unwrap();
+    wait_for("the doors of its change", || opens(home.pop3).then_some(()));
+    ostler.end_well();
+}
+
+#[test]
 fn a_second_run_on_the_same_settings_names_the_first() {
     let home = nowhere();
     let mut first = Run::start(&home, &[]).ready();

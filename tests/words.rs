@@ -16,7 +16,7 @@ use support::client::Client;
 use support::keyring::Keyring;
 use support::ostler::{Account, Home, Ostler, Server};
 use support::process::{Process, command};
-use support::provider::{FullQueue, Part, Provider, Step, expect, say};
+use support::provider::{FullQueue, Part, Provider, Step, expect, say, serve};
 use support::{free_port, require, unique, wait_for};
 
 const ANN: &str = "ann@example.org";
@@ -363,6 +363,52 @@ fn a_refused_sign_in_has_the_providers_words_and_no_secret() {
     }
     let (_pop3, _smtp, ostler, _) = refusing("-ERR no", "534-5.7.9 first\r\n534 5.7.9 https://example.net/second");
     assert!(at_mail(&ostler).contains("https://example.net/second"));
+}
+
+#[test]
+fn a_refused_sender_or_recipient_is_in_log_and_status_too() {
+    for (offered, mail, rcpt, words) in [
+        ("AUTH PLAIN", "550 5.7.1 not your sender", "250 ok", "a message was not sent: 550 5.7.1 not your sender"),
+        ("PIPELINING", "550 5.7.1 not your sender", "503 no", "a message was not sent: 550 5.7.1 not your sender"),
+        ("AUTH PLAIN", "250 ok", "550 5.1.1 nobody here", "a recipient was refused: 550 5.1.1 nobody here"),
+        ("PIPELINING", "250 ok", "450 4.2.0 greylisted", "a recipient was refused: 450 4.2.0 greylisted"),
+    ] {
+        let ehlo = format!("250-a\r\n250-{offered}\r\n250 AUTH PLAIN");
+        let answers: [(&[u8], &str); 5] =
+            [(b"EHLO", &ehlo), (b"AUTH", "235 ok"), (b"MAIL", mail), (b"RCPT", rcpt), (b"QUIT", "221 bye")];
+        let provider = Provider::always(vec![say("220 a"), serve(&answers)]);
+        let server = || Server::new("none", provider.port);
+        let ostler = ostler(&TestCa::new(), server(), server(), "");
+        let mut client = Client::greeted(ostler.smtp, "220 ");
+        client.ask_reply("EHLO old-pc", "250");
+        for command in [&format!("MAIL FROM:<{ANN}>"), "RCPT TO:<bob@example.org>"] {
+            client.say(command);
+            client.raw_line().unwrap();
+        }
+        assert_in_status(&ostler, &[words]);
+        ostler.expect_log(words.trim_start_matches("a message was "));
+    }
+}
+
+#[test]
+fn an_imap_provider_that_says_goodbye_instead_of_answering_is_in_log_and_status_too() {
+    let provider = Provider::start(vec![vec![
+        say("* OK [CAPABILITY IMAP4rev1] ready"),
+        expect("o1 LOGIN"),
+        say("o1 OK [CAPABILITY IMAP4rev1] in"),
+        expect("2 SELECT"),
+        say("* BYE the disk is full"),
+    ]]);
+    let account = Account::new("home", ANN, &unique("pw")).imap(Server::new("none", provider.port));
+    let ostler = Ostler::start(&TestCa::new(), &[account]);
+    let mut client = Client::greeted(ostler.imap, "* OK");
+    client.say("1 LOGIN home typed");
+    while !String::from_utf8_lossy(&client.raw_line().unwrap()).starts_with("1 OK") {}
+    client.ask("2 SELECT INBOX", "* BYE the disk is full");
+    assert!(client.raw_line().is_none(), "the client has read why");
+    let words = "closed the connection while ostler was waiting for its answer";
+    ostler.expect_log(words);
+    assert_in_status(&ostler, &[words]);
 }
 
 #[test]

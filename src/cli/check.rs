@@ -57,6 +57,8 @@ pub(crate) fn main(file: &Path, parsed: &Parsed, options: &Options) -> ExitCode 
     }
     for name in &options.names {
         match super::account(parsed, name) {
+            // One account may be named twice, by its name and its address; a wrong password is tried once.
+            Ok(account) if accounts.iter().any(|known| Arc::ptr_eq(known, account)) => {}
             Ok(account) => accounts.push(Arc::clone(account)),
             Err(code) => return code,
         }

@@ -11,7 +11,7 @@ use crate::cli::{account, ask, block_on, fail, print, print_as_it_is};
 use crate::config::Parsed;
 use crate::os::control::{self, Request};
 use crate::proxy::tokens::TokenKeeper;
-use crate::setup::authorize::{Authorize, SignInUi, SignedIn, Way};
+use crate::setup::authorize::{Authorize, SignInFailed, SignInUi, SignedIn, Way};
 use ostler_mail::account::{Account, Timeouts};
 use ostler_mail::failure::error_chain;
 use ostler_mail::oauth2::device::DeviceCode;
@@ -97,7 +97,11 @@ fn done_text(account: &Account, signed_in: &SignedIn) -> String {
 /// The account that a command means: the one that is named, or the only one that signs in this way.
 pub(super) fn meant(parsed: &Parsed, name: Option<&str>, command: &str) -> Result<Arc<Account>, ExitCode> {
     if let Some(name) = name {
-        return account(parsed, name).map(Arc::clone);
+        let account = account(parsed, name).map(Arc::clone)?;
+        if servers_of(&account).next().is_none() {
+            return Err(fail(1, &SignInFailed::NotWanted { account: account.name.clone() }.to_string()));
+        }
+        return Ok(account);
     }
     let all: Vec<_> =
         parsed.settings.accounts.iter().filter(|account| servers_of(account).next().is_some()).cloned().collect();

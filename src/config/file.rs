@@ -34,11 +34,12 @@ pub(crate) enum LoadError {
     #[error("the settings file {} is longer than {} KiB; is it the right file?", .file.display(), MAX_FILE_OCTETS / 1024)]
     TooLong { file: PathBuf },
     /// It is not UTF-8.
-    #[error("line {line} of the settings file {} is not UTF-8 text; save it as UTF-8", .file.display())]
+    #[error("{}:{line}:{column}: file: is not UTF-8 text; save it as UTF-8", .file.display())]
     NotText {
         file: PathBuf,
-        /// The first such line, counted from 1.
+        /// Where it begins to be something else, both counted from 1.
         line: usize,
+        column: usize,
     },
     /// Other users can write to it. They could add commands, which ostler would run as this user.
     #[error("other users can change the settings file {}; `{remedy}` prevents that", .file.display())]
@@ -114,9 +115,9 @@ fn read(path: &Path) -> Result<Option<(String, Option<Remark>)>, LoadError> {
         return Err(LoadError::TooLong { file: path.to_owned() });
     }
     let text = String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes().iter().take(valid).filter(|b| **b == b'\n').count() + 1;
-        LoadError::NotText { file: path.to_owned(), line }
+        let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+        let (line, last) = valid.split('\n').enumerate().last().unwrap_or_default();
+        LoadError::NotText { file: path.to_owned(), line: line + 1, column: last.chars().count() + 1 }
     })?;
     Ok(Some((text, warning)))
 }
@@ -369,8 +370,8 @@ mod tests {
         assert!(matches!(load(&file), Err(LoadError::TooLong { .. })));
         fs::write(&file, b"\n\n# \xff\n").unwrap();
         let error = load(&file).unwrap_err();
-        assert!(matches!(error, LoadError::NotText { line: 3, .. }));
-        assert!(error.to_string().contains("save it as UTF-8"));
+        let place = format!("{}:3:3: file: ", file.display());
+        assert!(error.to_string().starts_with(&place) && error.to_string().contains("save it as UTF-8"), "{error}");
     }
 
     #[test]

@@ -90,6 +90,11 @@ pub(crate) enum Event {
         account: String,
         why: String,
     },
+    /// The provider refused one recipient of a message, which may still go to others. `why` is its words.
+    RecipientRefused {
+        account: String,
+        why: String,
+    },
     /// Something went wrong for an account, or before the account was known.
     Failed(Option<String>, Failure),
     /// Every server of an account was tried, because the user asked for it. `trouble` is what does not work, with what to do about it; `None`:
@@ -119,6 +124,11 @@ pub(crate) enum Event {
 /// The words for a message that was not sent.
 pub(crate) fn not_sent(why: &str) -> String {
     format!("a message was not sent: {why}")
+}
+
+/// The words for a recipient that was refused.
+pub(crate) fn recipient_refused(why: &str) -> String {
+    format!("a recipient was refused: {why}")
 }
 
 /// The words for a message that a provider took only after new connections.

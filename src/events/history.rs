@@ -35,7 +35,7 @@ const FORMAT_VERSION: u32 = 1;
 pub(crate) enum Kind {
     Fetched,
     Sent,
-    /// The provider refused a message, or the connection broke before it answered.
+    /// The provider refused a message or a recipient, or the connection broke before it answered.
     NotSent,
     /// Anything else that went wrong.
     Failed,
@@ -336,7 +336,7 @@ fn history_kind(event: &Event) -> Option<Kind> {
     match event {
         Event::Fetched { .. } => Some(Kind::Fetched),
         Event::Sent { .. } => Some(Kind::Sent),
-        Event::NotSent { .. } => Some(Kind::NotSent),
+        Event::NotSent { .. } | Event::RecipientRefused { .. } => Some(Kind::NotSent),
         Event::Failed(..) | Event::AccountChecked { trouble: Some(_), .. } => Some(Kind::Failed),
         Event::ClientMisconfigured(..) | Event::ClientMisbehaved(..) => Some(Kind::Mistake),
         _ => None,

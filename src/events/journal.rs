@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::events::event::{Event, SessionId, count, fetched, gate_opened_late, mended, not_sent, timestamp};
+use crate::events::event::{
+    Event, SessionId, count, fetched, gate_opened_late, mended, not_sent, recipient_refused, timestamp,
+};
 use ostler_mail::account::{Door, Protocol};
 use ostler_mail::failure::{spoken, without_control};
 
@@ -171,6 +173,9 @@ fn draft_entry(event: &Event) -> Option<Draft> {
             for_account(account, Protocol::Smtp, "sent", text)
         }
         Event::NotSent { account, why } => for_account(account, Protocol::Smtp, "not-sent", not_sent(why)),
+        Event::RecipientRefused { account, why } => {
+            for_account(account, Protocol::Smtp, "not-sent", recipient_refused(why))
+        }
         Event::Failed(account, failure) => Draft { account: account.clone(), ..plain("failed", failure.to_string()) },
         Event::AccountChecked { account, trouble } => {
             let text = match trouble {

@@ -3,7 +3,7 @@
 
 use tracing::{debug, error, info, warn};
 
-use super::event::{Event, count, fetched, gate_opened_late, mended};
+use super::event::{Event, count, fetched, gate_opened_late, mended, recipient_refused};
 use super::log::{MAX_MESSAGE_CHARS, escape};
 use crate::os::console;
 use ostler_mail::account::Access;
@@ -75,6 +75,7 @@ pub(crate) fn write(event: &Event) {
             info!("account {account}: message of {octets} octets sent to {}", count(*recipients, "recipient"));
         }
         Event::NotSent { account, why } => warn!("account {account}: not sent: {why}"),
+        Event::RecipientRefused { account, why } => warn!("account {account}: {}", recipient_refused(why)),
         Event::Failed(account, failure) => {
             let whose = account.as_ref().map_or_else(String::new, |a| format!("account {a}: "));
             write_failed(failure, &with_advice(&whose, failure));

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::events::event::{Event, SessionId, not_sent, rfc3339, timestamp};
+use crate::events::event::{Event, SessionId, not_sent, recipient_refused, rfc3339, timestamp};
 use crate::events::history::History;
 use crate::events::journal::Journal;
 use crate::events::notice::Notices;
@@ -338,6 +338,9 @@ impl Status {
             }
             // Passing trouble, whatever the code: the refusal may mean this one message.
             Event::NotSent { account, why } => self.record_failure(&account, not_sent(&why), AccountState::Trouble),
+            Event::RecipientRefused { account, why } => {
+                self.record_failure(&account, recipient_refused(&why), AccountState::Trouble);
+            }
             Event::Failed(Some(account), failure) => {
                 self.out_of_reach = failure.is_unreachable();
                 self.record_failure(&account, failure.to_string(), AccountState::after(&failure));

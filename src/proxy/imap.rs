@@ -191,8 +191,13 @@ fn last_words(
     match (ended, failure) {
         // A client that leaves need not hear that the provider has left first, or says nothing.
         (Ended::ServerGone | Ended::TimedOut(..), Some(_)) if filter.leaving().is_some() => filter.farewell(),
-        // It has said goodbye, and the client has read why.
-        (Ended::ServerGone, Some(_)) if filter.has_said_bye() => String::new(),
+        // It has said goodbye, and the client has read why. The user has not, and a command is without its answer.
+        (Ended::ServerGone, Some(failure)) if filter.has_said_bye() => {
+            if filter.waiting().is_some() {
+                session.report(Some(&account), &failure.leaving_open(filter.undecided()));
+            }
+            String::new()
+        }
         (_, Some(failure)) => {
             let waiting = filter.waiting().map(|(tag, what)| (tag, failure.clone().leaving_open(what)));
             let failure = failure.leaving_open(filter.undecided());

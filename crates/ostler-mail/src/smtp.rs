@@ -99,6 +99,11 @@ impl Reply {
         (200..300).contains(&self.code)
     }
 
+    /// Whether the code is 4xx: the same command may be accepted at another time.
+    pub fn is_for_now(&self) -> bool {
+        (400..500).contains(&self.code)
+    }
+
     /// Whether the code is 25x, yes to a command about mail. Other 2xx answer something else (RFC 5321, 4.2.1): 220 and 221
     /// mean the connection, 235 a sign-in.
     pub fn is_yes(&self) -> bool {

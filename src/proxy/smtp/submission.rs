@@ -116,6 +116,16 @@ pub(crate) async fn rehearse(engine: &Arc<Engine>, account: &Arc<Account>, recip
     Ok(reply)
 }
 
+/// What is told of a provider's refusal, before the body.
+fn refused(submission: &Submission, reply: &Reply) -> Event {
+    let (account, why) = (submission.account().name.clone(), reply.one_line());
+    if submission.is_at_mail() || submission.mail_was_refused() {
+        Event::NotSent { account, why }
+    } else {
+        Event::RecipientRefused { account, why }
+    }
+}
+
 impl ProviderSide {
     /// No provider is connected yet.
     pub(super) fn new(engine: Arc<Engine>, settings: Arc<Settings>) -> Self {
@@ -222,6 +232,7 @@ impl ProviderSide {
         let Some(mut submission) = self.submission.take() else {
             return Reply::new(451, "4.3.0 ostler lost track of this message");
         };
+        let is_data = command == EnvelopeCommand::Data;
         submission.begin_command(command, now());
         submission.expect_next(upcoming);
         let account = Arc::clone(submission.account());
@@ -229,6 +240,12 @@ impl ProviderSide {
             Some(failure) => Err(failure),
             None => unless_stopped(session.stopping.clone(), Box::pin(self.submit_with_retry(&mut submission))).await,
         };
+        // Whoever asks for the body tells what became of it.
+        if let Ok(reply) = &answer
+            && !(reply.is_ok() || is_data)
+        {
+            self.engine.events.publish(refused(&submission, reply));
+        }
         self.submission = Some(submission);
         answer.unwrap_or_else(|failure| self.give_up(session, &account, &failure))
     }

@@ -250,6 +250,8 @@ impl Pop3Filter {
                 return Err(ProtocolViolation::Server("its list of capabilities does not end".into()));
             }
             self.capability(raw, say);
+            // After the last one it is the turn of what was read ahead.
+            self.catch_up(say);
             return Ok(Some(Pass::Replaced(raw.len())));
         }
         match self.asked.front().copied() {

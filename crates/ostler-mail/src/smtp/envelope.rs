@@ -77,7 +77,7 @@ impl Refusal {
 
     /// Whether the command may be accepted at another time.
     pub(super) fn is_for_now(&self) -> bool {
-        matches!(self.reply.code, 400..500)
+        self.reply.is_for_now()
     }
 
     /// Whether what left behind the refused command is refused with it: that one was MAIL, or was repeated. Behind a

@@ -65,8 +65,8 @@ pub struct SmtpFront {
     failed_mail: Option<String>,
     /// A RCPT waits for its answer.
     has_pending_rcpt: bool,
-    /// Recipients of this message that were refused.
-    refused_recipients: usize,
+    /// The last reply to a recipient of this message that was refused; one that was refused for now comes before others.
+    refused_recipient: Option<Reply>,
     has_begun: bool,
 }
 
@@ -160,7 +160,7 @@ impl SmtpFront {
             pending_mail: None,
             failed_mail: None,
             has_pending_rcpt: false,
-            refused_recipients: 0,
+            refused_recipient: None,
             has_begun: false,
         }
     }
@@ -205,9 +205,9 @@ impl SmtpFront {
             && reply.is_ok()
         {
             self.transaction = Some(Transaction { account, mail, recipients: 0 });
-            self.refused_recipients = 0;
+            self.refused_recipient = None;
         }
-        self.failed_mail = (400..500).contains(&reply.code).then(|| reply.one_line());
+        self.failed_mail = reply.is_for_now().then(|| reply.one_line());
         format!("{}\r\n", reply.one_line())
     }
 
@@ -216,9 +216,15 @@ impl SmtpFront {
         let was_pending = std::mem::take(&mut self.has_pending_rcpt);
         match &mut self.transaction {
             Some(transaction) if was_pending && reply.is_ok() => transaction.recipients += 1,
-            _ => self.refused_recipients += 1,
+            _ => self.note_refused(reply),
         }
         format!("{}\r\n", reply.one_line())
+    }
+
+    fn note_refused(&mut self, recipient: &Reply) {
+        if recipient.is_for_now() || !self.refused_recipient.as_ref().is_some_and(Reply::is_for_now) {
+            self.refused_recipient = Some(recipient.clone());
+        }
     }
 
     /// What the client has sent behind the RCPT that waits for its answer, as far as it will be passed on. `input`: what was
@@ -265,7 +271,7 @@ impl SmtpFront {
         self.pending_mail = None;
         self.failed_mail = None;
         self.has_pending_rcpt = false;
-        self.refused_recipients = 0;
+        self.refused_recipient = None;
     }
 
     fn extensions(&self) -> String {
@@ -338,9 +344,13 @@ impl SmtpFront {
         let answer = match &self.transaction {
             None => self.without_mail(words::MAIL_AND_RCPT_FIRST),
             Some(transaction) if transaction.recipients > 0 => return Answer::Wants(Wants::Data),
-            // RFC 5321, 3.3: 554 if no recipient was accepted, 503 if RCPT never came.
-            Some(_) if self.refused_recipients > 0 => Answer::line(words::NO_RECIPIENT),
-            Some(_) => self.client.bad(words::RCPT_FIRST),
+            // RFC 5321, 3.3: 554 if no recipient was accepted, 503 if RCPT never came. Whoever was refused for now must not
+            // be refused for good here.
+            Some(_) => match &self.refused_recipient {
+                Some(reply) if reply.is_for_now() => Answer::line(&reply.one_line()),
+                Some(_) => Answer::line(words::NO_RECIPIENT),
+                None => self.client.bad(words::RCPT_FIRST),
+            },
         };
         // The program looks first whether the client has sent its body without waiting for 354.
         if let Answer::Say(text) = answer { Answer::Wants(Wants::DataRefused(text)) } else { answer }

@@ -83,6 +83,7 @@ impl Provider {
             ("LAST", _) => format!("+OK {}\r\n", self.last).into_bytes(),
             ("STAT", _) => format!("+OK {} 9\r\n", self.deleted.iter().filter(|gone| !**gone).count()).into_bytes(),
             ("NOOP", _) => b"+OK noop\r\n".to_vec(),
+            ("CAPA", _) => b"+OK\r\nUIDL\r\nSTLS\r\n.\r\n".to_vec(),
             ("QUIT", _) => {
                 self.gone = (0..self.deleted.len()).filter(|at| self.deleted[*at]).collect();
                 b"+OK bye\r\n".to_vec()
@@ -419,10 +420,25 @@ fn an_old_answer_is_not_taken_for_that_to_a_new_question() {
 }
 
 #[test]
+fn a_message_that_was_read_ahead_comes_after_the_capabilities_that_the_client_asked_for_before_it() {
+    // The message arrives first, and after the capabilities nothing comes.
+    let lines = ["RETR 1", "RETR 2", "CAPA", "RETR 3"];
+    let commands: Vec<_> = one_by_one(&lines[..2])
+        .into_iter()
+        .chain(lines[2..].iter().map(|line| ((*line).to_owned(), Some(0))))
+        .collect();
+    let with = play(mailbox(3), true, &commands);
+    assert_eq!(printable_lines(&with.to_client), printable_lines(&play(mailbox(3), false, &commands).to_client));
+}
+
+#[test]
 fn a_deleted_message_is_not_asked_for() {
     let heard = heard(mailbox(4), &["LIST", "RETR 3", "DELE 3", "RETR 1", "RETR 2", "NOOP"]);
     assert_eq!(heard, ["LIST", "RETR 3", "DELE 3", "RETR 1", "RETR 2", "NOOP"]);
 }
+
+const OTHER_COMMANDS: &[&str] =
+    &["STAT", "LIST", "UIDL", "NOOP", "RSET", "LAST", "CAPA", "LIST 3", "RETR 02", "RETR x", "retr 3", "STLS"];
 
 fn command() -> impl Strategy<Value = Vec<String>> {
     let one = |text: String| vec![text];
@@ -437,8 +453,7 @@ fn command() -> impl Strategy<Value = Vec<String>> {
         2 => (0..16_u32).prop_map(move |n| one(format!("RETR {n}"))),
         2 => (1..16_u32).prop_map(move |n| one(format!("DELE {n}"))),
         1 => (1..16_u32).prop_map(move |n| one(format!("TOP {n} 0"))),
-        2 => proptest::sample::select(vec!["STAT", "LIST", "UIDL", "NOOP", "RSET", "LAST", "LIST 3", "RETR 02", "RETR x", "retr 3", "STLS"])
-            .prop_map(move |line| one(line.to_owned())),
+        2 => proptest::sample::select(OTHER_COMMANDS).prop_map(move |line| one(line.to_owned())),
     ]
 }
 

@@ -30,6 +30,9 @@ fn play(front: &mut SmtpFront, lines: &[&str]) -> Vec<String> {
                 Answer::Wants(Wants::Rcpt(to)) if to.contains("no") => {
                     front.on_rcpt_reply(&Reply::new(550, "5.1.1 unknown"))
                 }
+                Answer::Wants(Wants::Rcpt(to)) if to.contains("later") => {
+                    front.on_rcpt_reply(&Reply::new(450, "4.2.0 greylisted"))
+                }
                 Answer::Wants(Wants::Rcpt(_)) => front.on_rcpt_reply(&Reply::new(250, "2.1.5 OK")),
                 Answer::Wants(Wants::Data) => front.on_message_reply(&Reply::new(250, "2.0.0 sent")),
                 Answer::Misused(misuse) => format!("{misuse:?}"),
@@ -84,6 +87,19 @@ fn a_client_without_auth_sends_and_one_connection_serves_several_accounts() {
         "{}",
         said[8]
     );
+}
+
+#[test]
+fn a_client_that_goes_on_after_recipients_that_failed_for_now_is_not_refused_for_good() {
+    let mut front = front(Access::SameUser, &["home"]);
+    let mail = "MAIL FROM:<home@example.net>";
+    for recipients in [&["RCPT TO:<later@b.c>"][..], &["RCPT TO:<later@b.c>", "RCPT TO:<no@b.c>"]] {
+        let said = play(&mut front, &[&[mail][..], recipients, &["DATA", "RSET"]].concat());
+        assert_eq!(said[recipients.len() + 1], "450 4.2.0 greylisted", "{recipients:?}");
+    }
+    // The next message knows nothing of it.
+    let said = play(&mut front, &[mail, "RCPT TO:<no@b.c>", "DATA"]);
+    assert_eq!(said[2], "554 5.5.1 no recipient was accepted");
 }
 
 #[test]
@@ -292,7 +308,7 @@ fn what_the_provider_said_is_what_the_client_hears() {
     play(&mut front, &["MAIL FROM:<home@example.net>"]);
     assert!(matches!(line(&mut front, "RCPT TO:<a@b>"), Answer::Wants(Wants::Rcpt(to)) if to == "a@b"));
     assert_eq!(front.on_rcpt_reply(&Reply::new(452, "4.2.2 full")), "452 4.2.2 full\r\n");
-    assert!(matches!(line(&mut front, "DATA"), Answer::Wants(Wants::DataRefused(said)) if said.starts_with("554 ")));
+    assert!(matches!(line(&mut front, "DATA"), Answer::Wants(Wants::DataRefused(said)) if said.starts_with("452 ")));
     play(&mut front, &["RCPT TO:<c@d>", "RCPT TO:<e@f>"]);
     assert_eq!(front.transaction().unwrap().recipients, 2);
     assert_eq!(front.on_message_reply(&Reply::new(250, "2.0.0 sent")), "250 2.0.0 sent\r\n");
