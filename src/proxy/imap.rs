@@ -194,7 +194,7 @@ fn last_words(
         // It has said goodbye, and the client has read why. The user has not, and a command is without its answer.
         (Ended::ServerGone, Some(failure)) if filter.has_said_bye() => {
             if filter.waiting().is_some() {
-                session.report(Some(&account), &failure.leaving_open(filter.undecided()));
+                session.report(Some(account), &failure.leaving_open(filter.undecided()));
             }
             String::new()
         }
