@@ -4,6 +4,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
@@ -27,12 +29,20 @@ pub(super) struct SettingsWatch {
     pub(super) wakes: mpsc::Receiver<Wake>,
     /// What is watched.
     steps: Vec<Step>,
-    /// Dropping it ends the watch. `None`: the system does not report changes, or the folder does not exist yet.
-    watcher: Option<FolderWatch>,
+    /// `None`: the system does not report changes, or the folder does not exist yet.
+    watcher: Option<Watcher>,
     /// How the files looked before they were read.
     stamp: Stamp,
     /// Looks at the files while there is no watcher.
     polling: Option<JoinHandle<()>>,
+}
+
+/// Dropping it ends the watch.
+struct Watcher {
+    _watch: FolderWatch,
+    /// A folder may have been replaced, even by one with the same mark: file systems give the number of a removed folder to the
+    /// next one.
+    has_lost: Arc<AtomicBool>,
 }
 
 /// How the settings file and the presets beside it look; another stamp means that they have changed.
@@ -67,7 +77,8 @@ impl SettingsWatch {
     /// before the files are read, so that no change is missed.
     pub(super) async fn follow(&mut self) {
         let (file, wake) = (self.file.clone(), self.wake.clone());
-        let known = self.watcher.is_some().then(|| self.steps.clone());
+        let is_whole = self.watcher.as_ref().is_some_and(|watcher| !watcher.has_lost.load(Ordering::Acquire));
+        let known = is_whole.then(|| self.steps.clone());
         // In a thread: mail must not wait for a slow disk.
         let looking = tokio::task::spawn_blocking(move || {
             let steps = steps_to_files(&file);
@@ -138,16 +149,22 @@ fn names_in(path: &Path) -> Vec<OsString> {
 
 /// Watches folders rather than files: editors replace a file instead of writing to it, and a watch on the old file would see nothing
 /// more.
-fn watch(steps: &[Step], wake: mpsc::Sender<Wake>) -> Option<FolderWatch> {
+fn watch(steps: &[Step], wake: mpsc::Sender<Wake>) -> Option<Watcher> {
     let folders: BTreeSet<&Path> = steps.iter().map(|step| step.folder.as_path()).collect();
     let folders: Vec<&Path> = folders.into_iter().collect();
     let names: Vec<OsString> = steps.iter().map(|step| step.name.clone()).collect();
-    FolderWatch::start(&folders, move |changed: Option<&OsStr>| {
+    let has_lost = Arc::new(AtomicBool::new(false));
+    let lost = Arc::clone(&has_lost);
+    let watch = FolderWatch::start(&folders, move |changed: Option<&OsStr>| {
+        if changed.is_none() {
+            lost.store(true, Ordering::Release);
+        }
         // A full channel means that the settings are about to be read anyway.
         if changed.is_none_or(|changed| names.iter().any(|name| name == changed)) {
             let _ = wake.try_send(Wake::Changed);
         }
-    })
+    });
+    Some(Watcher { _watch: watch?, has_lost })
 }
 
 async fn poll(file: PathBuf, mut known: Stamp, wake: mpsc::Sender<Wake>) {
