@@ -34,7 +34,7 @@ pub(crate) struct Entry {
     pub(crate) protocol: Option<&'static str>,
     /// `connected`, `signed-in`, `fetched`, `sent`, `not-sent`, `failed`, `mistake` (something is set wrongly in the mail
     /// program), `misuse` (no mail program does that; the connection was ended), `turned-away`, `checked`, `gate`, `door` (it
-    /// was opened), `door-shut` (it cannot be opened), `settings`, `remark`, `paused`, `resumed` or `stopping`.
+    /// was opened), `door-shut` (it cannot be opened), `settings`, `settings-wrong` (a change was not taken), `remark`, `paused`, `resumed` or `stopping`.
     pub(crate) kind: &'static str,
     /// What happened and, if something went wrong, what to do; one line.
     pub(crate) text: String,
@@ -129,7 +129,7 @@ fn draft_entry(event: &Event) -> Option<Draft> {
         Event::SettingsRejected(mistakes) => {
             let first = mistakes.first().map_or("", String::as_str);
             let text = format!("the changed settings file is wrong; the last good settings stay in force: {first}");
-            plain("settings", text)
+            plain("settings-wrong", text)
         }
         Event::Warning(text) => plain("remark", text.clone()),
         Event::DoorOpened(door, address) => {

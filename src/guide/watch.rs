@@ -50,9 +50,9 @@ impl Watch {
         let seen = match kind {
             "signed-in" => Seen::Good(format!("{text} as {}", self.account)),
             "connected" | "fetched" | "sent" | "gate" | "resumed" => Seen::Good(text),
-            "not-sent" | "failed" | "mistake" | "misuse" | "turned-away" | "door-shut" | "paused" | "stopping"
-            | "remark" => Seen::Bad(text),
-            // The reader changed the settings, as the guide asked.
+            "not-sent" | "failed" | "mistake" | "misuse" | "turned-away" | "door-shut" | "settings-wrong"
+            | "paused" | "stopping" | "remark" => Seen::Bad(text),
+            // The reader changed the settings, as the guide asked, and they are in force.
             "settings" | "door" => Seen::Good(text),
             _ => return None,
         };
@@ -159,6 +159,12 @@ mod tests {
             "nothing has happened for a minute: send a message to yourself; your program needs 127.0.0.1 and port 12025 for \
              outgoing mail"
         );
+    }
+
+    #[test]
+    fn settings_that_are_refused_are_not_as_the_guide_asked() {
+        assert_eq!(watch().see(&entry("settings", None, "in force")), Some(Seen::Good("in force".into())));
+        assert_eq!(watch().see(&entry("settings-wrong", None, "no key")), Some(Seen::Bad("no key".into())));
     }
 
     #[test]

@@ -169,7 +169,8 @@ fn render_entries(entries: &[&Value]) -> Markup {
 }
 
 fn is_bad(entry: &Value) -> bool {
-    ["not-sent", "failed", "mistake", "misuse", "turned-away", "door-shut"].iter().any(|kind| entry["kind"] == *kind)
+    let bad = ["not-sent", "failed", "mistake", "misuse", "turned-away", "door-shut", "settings-wrong"];
+    bad.iter().any(|kind| entry["kind"] == *kind)
 }
 
 pub(super) async fn report(shared: App) -> Response {
@@ -333,6 +334,15 @@ mod tests {
         assert_eq!(shown.matches("What to do").count(), 2, "also where the provider only says no: {shown}");
         assert!(shown.contains(", 3 times; the first time ") && shown.contains("Older (4)"), "{shown}");
         assert!(shown.find("550").unwrap() < shown.find("mail.x").unwrap(), "the newest is on top");
+    }
+
+    /// The journal had one kind for settings in force and for settings refused, so `guide --watch` and the page told both as good.
+    #[test]
+    fn a_change_of_the_settings_that_is_refused_is_no_good_news() {
+        let mut journal = crate::events::journal::Journal::default();
+        let refused = crate::events::event::Event::SettingsRejected(vec!["3:1: pop4: is no key".into()]);
+        let entry = serde_json::to_value(journal.record(&refused, |_| None).unwrap()).unwrap();
+        assert!(is_bad(&entry), "{entry}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What to do about a failure: in one sentence for each kind, unless the provider's words tell more than the kind does.
 
-use crate::account::{Security, is_this_computer};
+use crate::account::{Protocol, Security, is_this_computer};
 use crate::failure::text::{as_word, spoken};
 use crate::failure::{
-    CaFile, CertificateProblem, Failure, IdProblem, NotDeleted, PasswordFrom, SecretTrouble, Undecided, Waiting,
+    CaFile, CertificateProblem, Failure, IdProblem, NotDeleted, PasswordFrom, SecretTrouble, ServerAddr, Undecided,
+    Waiting,
 };
 
 /// The sentence, without a full stop: printable ASCII, but for an account's name.
@@ -141,7 +142,7 @@ fn advice_of_kind(failure: &Failure) -> String {
         Failure::Secret { at: None, trouble: SecretTrouble::NoKeyring, .. } => {
             "log in to a desktop with one, or set local_password to a command or file in the settings".into()
         }
-        Failure::Secret { account, trouble, .. } => secret_advice(account, trouble),
+        Failure::Secret { account, at, trouble } => secret_advice(account, at.as_ref(), trouble),
         Failure::NotInThisVersion { .. } => "install the newest ostler, or change that in the settings".into(),
         Failure::BadTrust { .. } => "put the path of a PEM file there, or remove ca from the settings".into(),
         Failure::UnknownAccount { known, .. } | Failure::UnknownSender { known, .. } if known.is_empty() => {
@@ -246,13 +247,17 @@ fn id_advice(problem: &IdProblem) -> String {
     }
 }
 
-fn secret_advice(account: &str, trouble: &SecretTrouble) -> String {
+fn secret_advice(account: &str, at: Option<&ServerAddr>, trouble: &SecretTrouble) -> String {
     match trouble {
         SecretTrouble::Missing(_) => format!("run: ostler password {}", as_word(account)),
         SecretTrouble::KeyringLocked => "unlock the keyring (log in to the desktop), then try again".into(),
         SecretTrouble::NoKeyring => "log in to a desktop with one, or name a command or file in the settings".into(),
         SecretTrouble::NoFolder(_) => "make it a folder of the user that ostler runs as".into(),
         SecretTrouble::Source(_) => "correct it in the settings".into(),
-        SecretTrouble::ClientGaveNone => "tick \"my server requires authentication\" there, or fetch mail first".into(),
+        // At a server for fetching: the login that opens its way for sending, which what the program gave at a fetch will do for.
+        SecretTrouble::ClientGaveNone if at.is_some_and(|at| at.protocol != Protocol::Smtp) => {
+            "fetch mail first, or tick \"my server requires authentication\" there".into()
+        }
+        SecretTrouble::ClientGaveNone => "tick \"my server requires authentication\" there".into(),
     }
 }

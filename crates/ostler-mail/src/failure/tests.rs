@@ -10,6 +10,17 @@ fn at(protocol: Protocol) -> ServerAddr {
     }
 }
 
+/// The advice was to fetch first, whatever the server. That helps where a login opens the way for sending, and nowhere else.
+#[test]
+fn to_fetch_first_is_advised_where_it_helps() {
+    let advice = |protocol| {
+        let (account, trouble) = ("home".into(), SecretTrouble::ClientGaveNone);
+        Failure::Secret { account, at: Some(at(protocol)), trouble }.advice()
+    };
+    assert_eq!(advice(Protocol::Smtp), "tick \"my server requires authentication\" there");
+    assert_eq!(advice(Protocol::Pop3), "fetch mail first, or tick \"my server requires authentication\" there");
+}
+
 #[test]
 fn each_failure_has_its_own_words() {
     let pop = || at(Protocol::Pop3);
