@@ -4,7 +4,6 @@
 //! Every step can be repeated, and what is there already stays: above all the settings.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -50,9 +49,10 @@ use linux::{require_administrator, set_up, take_back};
 mod linux {
     use std::io::ErrorKind;
     use std::os::unix::fs::{DirBuilderExt, chown, fchown};
+    use std::path::{Path, PathBuf};
     use std::process::Command;
 
-    use super::{Options, Path, PathBuf};
+    use super::Options;
     use crate::config;
     use crate::os::service::{FOLDER, SECRETS, SETTINGS, is_administrator};
     use ostler_mail::failure::error_chain;
