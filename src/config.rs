@@ -48,12 +48,11 @@ pub(crate) use change::{Change, Changed, change_keys, move_server, remove_regist
 pub(crate) use change_charset::change_charset;
 pub(crate) use edit::EditError;
 pub use edit::remove_account;
-#[cfg(feature = "web")]
-pub(crate) use file::edit_file_in_task;
 #[cfg(target_os = "linux")]
 pub(crate) use file::write_new;
 pub(crate) use file::{
-    LoadError, NotEdited, default_path, edit_file, load, state_folder, text_to_edit, turn_name, write_atomically,
+    LoadError, NotEdited, default_path, edit_file, edit_file_in_task, load, state_folder, text_to_edit, turn_name,
+    write_atomically,
 };
 #[cfg(feature = "web")]
 pub(crate) use move_door::move_door;

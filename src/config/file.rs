@@ -194,8 +194,7 @@ pub(crate) fn edit_file(path: &Path, edit: impl FnOnce(&str) -> Result<String, E
     edit_now(path, edit)
 }
 
-/// As [`edit_file`], for the running ostler, in which mail goes on while it waits for another process.
-#[cfg(feature = "web")]
+/// As [`edit_file`], for what may run in the running ostler, in which mail goes on while it waits for another process.
 pub(crate) async fn edit_file_in_task(
     path: &Path,
     edit: impl FnOnce(&str) -> Result<String, EditError>,

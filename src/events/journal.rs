@@ -34,7 +34,8 @@ pub(crate) struct Entry {
     pub(crate) protocol: Option<&'static str>,
     /// `connected`, `signed-in`, `fetched`, `sent`, `not-sent`, `failed`, `mistake` (something is set wrongly in the mail
     /// program), `misuse` (no mail program does that; the connection was ended), `turned-away`, `checked`, `gate`, `door` (it
-    /// was opened), `door-shut` (it cannot be opened), `settings`, `settings-wrong` (a change was not taken), `remark`, `paused`, `resumed` or `stopping`.
+    /// was opened), `door-shut` (it cannot be opened), `settings`, `settings-wrong` (a change was not taken), `remark`, `paused`,
+    /// `resumed` or `stopping`.
     pub(crate) kind: &'static str,
     /// What happened and, if something went wrong, what to do; one line.
     pub(crate) text: String,

@@ -74,8 +74,10 @@ pub(crate) async fn keep(file: &Path, account: &Account, secrets: &Secrets) -> R
     add(&text).map_err(NotEdited::Refused).map_err(not_kept)?;
     let vault = Vault::new().knowing(presets.app_passwords());
     // The keyring first: a running ostler sees the changed file at once, and a fetch may follow.
-    let kept = store(&vault, account, secrets).await;
-    let written = kept.map_err(KeepError::Keyring).and_then(|()| config::edit_file(file, add).map_err(not_kept));
+    let written = match store(&vault, account, secrets).await {
+        Ok(()) => config::edit_file_in_task(file, add).await.map_err(not_kept),
+        Err(error) => Err(KeepError::Keyring(error)),
+    };
     if written.is_err() && (!secrets.by_server(account).is_empty() || secrets.tokens.is_some()) {
         // Removes the passwords again. If that fails too, the first error is still the one to report.
         let _ = vault.forget_account(account).await;

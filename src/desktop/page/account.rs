@@ -317,22 +317,25 @@ pub(super) async fn password(shared: App, Form(sent): Form<AccountForm>) -> Resp
         (Some(user), Some(credentials)) => credentials.username == *user,
         _ => true,
     };
-    let (mut secrets, mut first) = (Ok(Vec::new()), None);
-    for server in keyring_servers(&account).into_iter().filter(is_meant) {
-        let given = Given::new(sent.password.as_bytes(), presets.makes_app_passwords(&account, server));
-        first = given.as_ref().is_ok_and(|given| given.has_lost_blanks).then_some(APP_PASSWORD_JOINED).or(first);
-        match (given, &mut secrets) {
-            (Ok(given), Ok(secrets)) => secrets.push((server, Arc::new(given.secret))),
-            (Err(why), _) => secrets = Err(format!("This cannot be a password: {why}.")),
-            (Ok(_), Err(_)) => {}
+    let given: Result<Vec<_>, _> = keyring_servers(&account)
+        .into_iter()
+        .filter(is_meant)
+        .map(|server| {
+            let makes_app_passwords = presets.makes_app_passwords(&account, server);
+            Given::new(sent.password.as_bytes(), makes_app_passwords).map(|given| (server, given))
+        })
+        .collect();
+    let kept = match given {
+        Ok(given) => {
+            let has_lost_blanks = given.iter().any(|(_, given)| given.has_lost_blanks);
+            let secrets: Vec<_> = given.into_iter().map(|(server, given)| (server, Arc::new(given.secret))).collect();
+            let stored = shared.engine.vault.store_all(&account, secrets).await;
+            stored.map(|()| has_lost_blanks.then_some(APP_PASSWORD_JOINED)).map_err(|error| trouble(&error))
         }
-    }
-    let kept = match secrets {
-        Ok(secrets) => shared.engine.vault.store_all(&account, secrets).await.map_err(|error| trouble(&error)),
-        Err(why) => Err(why),
+        Err(why) => Err(format!("This cannot be a password: {why}.")),
     };
     match kept {
-        Ok(()) => start_test(&shared, account, first),
+        Ok(first) => start_test(&shared, account, first),
         Err(why) => render_page(&shared, &account, &Feedback { password: Some(why), ..Feedback::default() }),
     }
 }
