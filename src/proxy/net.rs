@@ -8,4 +8,5 @@ pub(crate) mod https;
 pub(crate) mod listen;
 pub(crate) mod online;
 pub(crate) mod own_address;
+pub mod tcp;
 pub mod tls;

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_rustls::client::TlsStream;
 
+use crate::proxy::net::tcp::Tcp;
 use ostler_mail::wire::{Line, TooLong, take_line};
 
 /// How much is read at once. One buffer serves all connections of a thread, so an idle connection owns none. 64 KiB need
@@ -28,20 +29,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The room that one more read needs: a TLS record's 16 KiB (RFC 8446, 5.1) and a little.
 const READ_ROOM_OCTETS: usize = 16 * 1024 + 512;
-
-/// How much may wait unsent in the system. Without a limit Linux takes some megabytes and asks for more when a third of
-/// them has left. A peer that reads slowly but steadily, such as a program behind a modem, then seems to read nothing for
-/// minutes, and each such peer costs these megabytes.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const MAX_UNSENT_OCTETS: u32 = 128 * 1024;
-
-/// Makes a connection send at once, and keep little that is unsent in the system.
-pub fn tune(tcp: &TcpStream) {
-    // Nagle's algorithm and delayed acknowledgements together cost 40 ms a command.
-    let _ = tcp.set_nodelay(true);
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let _ = SockRef::from(tcp).set_tcp_notsent_lowat(MAX_UNSENT_OCTETS);
-}
 
 thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_OCTETS].into_boxed_slice());
@@ -77,24 +64,23 @@ pub struct Conn<S> {
 
 /// A client's connection. What stands between its socket and its protocol, such as TLS or a header that names the real
 /// client, goes in here.
-pub type ClientConn = Conn<TcpStream>;
+pub type ClientConn = Conn<Tcp>;
 
 impl ClientConn {
     /// Takes a client in.
-    pub fn accepted(tcp: TcpStream) -> Self {
-        tune(&tcp);
-        Self::new(tcp)
+    pub fn accepted(stream: TcpStream) -> Self {
+        Self::new(Tcp::new(stream))
     }
 
     /// The address the client came to.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
+        self.stream.get_ref().local_addr()
     }
 
     /// Whether the client has sent anything. Asks the system itself, for the runtime has not looked yet.
     pub fn has_spoken(&self) -> bool {
         let mut one = [MaybeUninit::uninit()];
-        matches!(SockRef::from(&self.stream).peek(&mut one), Ok(1..))
+        matches!(SockRef::from(self.stream.get_ref()).peek(&mut one), Ok(1..))
     }
 }
 
@@ -385,14 +371,14 @@ impl AsyncWrite for Stream {
 /// A TCP connection that is read in large pieces even by a reader that asks for small ones, as rustls does (4 KiB at a
 /// time: five system calls for one record). It holds a buffer only while some of its octets are unread.
 pub struct ReadAhead {
-    tcp: TcpStream,
+    tcp: Tcp,
     ahead: Vec<u8>,
     unread: Range<usize>,
 }
 
 impl ReadAhead {
     /// Takes over a connection.
-    pub fn new(tcp: TcpStream) -> Self {
+    pub fn new(tcp: Tcp) -> Self {
         Self { tcp, ahead: Vec::new(), unread: 0..0 }
     }
 
@@ -402,7 +388,7 @@ impl ReadAhead {
     }
 
     /// The connection below.
-    pub fn tcp(&self) -> &TcpStream {
+    pub fn tcp(&self) -> &Tcp {
         &self.tcp
     }
 }

@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::proxy::net::conn::{Conn, ReadAhead, Stream, tune};
+use crate::proxy::net::conn::{Conn, ReadAhead, Stream};
+use crate::proxy::net::tcp::Tcp;
 use crate::proxy::net::tls::{Tls, handshake_failure};
 use ostler_mail::account::{Security, Server, Timeouts, Trust};
 use ostler_mail::failure::{Failure, ServerAddr, Waiting};
@@ -230,9 +231,8 @@ async fn connect_to(server: &Server, address: IpAddr, limit: Duration, route: Ro
         Ok(Err(error)) => return Err(connect_failure(&error, at, limit)),
         Ok(Ok(tcp)) => tcp,
     };
-    tune(&tcp);
     let local = tcp.local_addr().ok().map(|a| a.ip());
-    let conn = Conn::new(Stream::Plain(ReadAhead::new(tcp)));
+    let conn = Conn::new(Stream::Plain(ReadAhead::new(Tcp::new(tcp))));
     Ok(Upstream { conn, at, local, peer, redaction: None, trust: server.trust.clone() })
 }
 
