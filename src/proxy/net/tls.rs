@@ -1,9 +1,11 @@
 //! TLS towards providers: one client configuration per trust policy, so that sessions are resumed across connections; the
 //! system's roots, loaded once.
 //!
-//! Not here: which certificates are accepted (`tls/verifier.rs`), and what certificates say (`tls/certificate.rs`).
+//! Not here: which certificates are accepted (`tls/verifier.rs`), what certificates say (`tls/certificate.rs`), and which ciphers
+//! are offered (`tls/cryptography.rs`).
 
 mod certificate;
+mod cryptography;
 mod verifier;
 
 use std::collections::{HashMap, VecDeque};
@@ -70,7 +72,7 @@ impl Tls {
     async fn roots(&self) -> Arc<RootCertStore> {
         let load = || {
             // The octet is not needed; asking for it seeds the generator.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut [0; 1]);
+            let _ = cryptography::provider().secure_random.fill(&mut [0; 1]);
             let mut store = RootCertStore::empty();
             // What cannot be read is left out: one damaged certificate of the system must not cost all others.
             let found = rustls_native_certs::load_native_certs();
@@ -98,7 +100,7 @@ impl Tls {
 }
 
 fn client_config(trust: &Trust, roots: Arc<RootCertStore>) -> Result<ClientConfig, Failure> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(cryptography::provider());
     let bad = |what: String| Failure::BadTrust { what };
     let policy = match (&trust.pin, &trust.ca) {
         (Some(pin), _) => CertificatePolicy::Pin(*pin),
