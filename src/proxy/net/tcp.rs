@@ -96,7 +96,7 @@ mod unsent {
     const SLOW_WAIT: Duration = Duration::from_secs(1);
 
     /// Keeps the limit on for a peer that takes its octets slowly, and off for one that takes them as fast as they come. On,
-    /// it wakes ostler for every 64 KiB, which costs a fast peer an eighth of the speed.
+    /// it wakes ostler for every 64 KiB, which costs a fast peer a seventh of the speed.
     pub(super) struct Limit {
         is_on: bool,
         /// When the first write found no room, while writes wait.
