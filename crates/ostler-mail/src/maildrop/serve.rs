@@ -10,7 +10,7 @@ use crate::imap::login::Status;
 use crate::machine::ticks::Ticks;
 use crate::machine::{Pass, ProtocolViolation, Replies};
 use crate::maildrop::MAX_LINE_OCTETS;
-use crate::maildrop::answer::{Answer, Items, Numbers, code_number, said};
+use crate::maildrop::answer::{Answer, Items, Numbers, code_number, number, said};
 use crate::maildrop::commit::{self, Commit};
 use crate::maildrop::fetch::{self, Fetch};
 use crate::maildrop::list::Messages;
@@ -198,15 +198,20 @@ impl Maildrop {
 
     /// The place of the message that a command names first, with its number; else what is said in place of an answer.
     fn named(&self, command: &Command<'_>) -> Result<(usize, u64), String> {
-        let number = words_of(command).next().and_then(|word| word.parse().ok());
+        let number = words_of(command).next().and_then(|word| number(word.as_bytes()));
         let number = number.ok_or_else(|| words::NO_NUMBER.to_owned())?;
         let at = self.messages().find(number).ok_or_else(|| words::no_such_message(number))?;
         Ok((at, number))
     }
 
+    /// The same, of a command that names one message and nothing else: `DELE 1 2` would delete a message less than it says.
+    fn named_alone(&self, command: &Command<'_>) -> Result<(usize, u64), String> {
+        if words_of(command).nth(1).is_some() { Err(words::ONE_NUMBER.to_owned()) } else { self.named(command) }
+    }
+
     fn list(&mut self, column: Column, command: &Command<'_>, say: &mut Replies) {
         if command.has_argument() {
-            let reply = match self.named(command) {
+            let reply = match self.named_alone(command) {
                 Ok((at, number)) => format!("{} {number} {}", words::OK, self.entry(column, at)),
                 Err(refusal) => refusal,
             };
@@ -245,14 +250,15 @@ impl Maildrop {
     }
 
     fn retrieve(&mut self, command: &Command<'_>, say: &mut Replies) {
-        match self.named(command) {
+        match self.named_alone(command) {
             Ok((at, number)) => self.fetch(Fetch::whole(number, self.messages().uid(at)), number, say),
             Err(refusal) => reply_with(&refusal, say),
         }
     }
 
     fn top(&mut self, command: &Command<'_>, say: &mut Replies) {
-        let lines = words_of(command).nth(1).and_then(|word| word.parse().ok());
+        let mut behind = words_of(command).skip(1);
+        let lines = behind.next().and_then(|word| number(word.as_bytes())).filter(|_| behind.next().is_none());
         match (self.named(command), lines) {
             (Ok((at, number)), Some(lines)) => {
                 let (uid, size) = (self.messages().uid(at), self.messages().size(at));
@@ -270,7 +276,7 @@ impl Maildrop {
     }
 
     fn delete(&mut self, command: &Command<'_>) -> String {
-        match self.named(command) {
+        match self.named_alone(command) {
             Ok((at, number)) => {
                 self.opened.messages.delete(at);
                 self.highest = self.highest.max(number);

@@ -31,6 +31,7 @@ pub(super) const SIGNED_IN_ALREADY: &str = "-ERR you have signed in already";
 
 // Where ostler is the POP3 server, and the mail is in an IMAP mailbox.
 pub(crate) const NO_NUMBER: &str = "-ERR which message? a number is missing";
+pub(crate) const ONE_NUMBER: &str = "-ERR this command takes the number of one message and nothing else";
 pub(crate) const TOP_NEEDS_TWO: &str = "-ERR TOP needs the number of a message and a number of lines";
 
 /// The answer to STAT.

@@ -353,11 +353,17 @@ fn what_is_not_there_is_refused_and_the_session_goes_on() {
         "RETR x",
         "RETR -1",
         "RETR 99999999999999999999",
+        "RETR 1 2",
+        "RETR +1",
         "TOP 1",
+        "TOP 1 +1",
+        "TOP 1 1 1",
         "TOP 3 1",
         "TOP 1 x",
         "DELE",
         "DELE 9",
+        "DELE 1 2",
+        "LIST 1 2",
         "LIST 3",
         "UIDL 3",
         "UIDL\x0c",
@@ -372,6 +378,24 @@ fn what_is_not_there_is_refused_and_the_session_goes_on() {
         let lines: Vec<&str> = heard.lines().collect();
         assert!(lines.len() == 2 && lines[0].starts_with("-ERR ") && lines[1] == "+OK 2 35", "{said}: {heard}");
     }
+}
+
+#[test]
+fn a_message_is_made_readable_on_its_way() {
+    let body = "Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nGr\u{fc}n\r\n".as_bytes();
+    let mut world = World::new(Imap::with(&[body]));
+    world.filter = world.filter.reading(Readable::find("windows-1252"));
+    let said = world.say("RETR 1\r\n").unwrap();
+    assert!(said.contains("charset=windows-1252") || said.contains("charset=iso-8859-1"), "{said}");
+}
+
+#[test]
+fn deletions_are_on_their_way_from_quit_to_its_answer_and_at_no_other_time() {
+    let mut world = World::new(Imap::with(&TWO));
+    world.say("DELE 1\r\n").unwrap();
+    assert!(!world.filter.is_committing(), "nothing is removed before QUIT");
+    let _ = world.filter.client_said(b"QUIT\r\n", &mut Replies::default()).unwrap();
+    assert!(world.filter.is_committing());
 }
 
 #[test]
