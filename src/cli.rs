@@ -23,6 +23,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::parser::ValueSource;
@@ -128,8 +129,17 @@ pub fn command() -> clap::Command {
     CommandLine::command()
 }
 
+/// Whether a result could not be written. Whoever reads it must not take the rest of it for all.
+static IS_OUTPUT_LOST: AtomicBool = AtomicBool::new(false);
+
 /// The program. Returns its exit code.
 pub fn main() -> ExitCode {
+    let code = obey();
+    if IS_OUTPUT_LOST.load(Ordering::Relaxed) { ExitCode::FAILURE } else { code }
+}
+
+/// Does what the command line says.
+fn obey() -> ExitCode {
     let (line, settings) = match parse() {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -226,7 +236,12 @@ fn run_command(command: Command, file: &Path, silent: bool) -> ExitCode {
 
 /// Reads the command line, and how the settings file was named on it.
 fn parse() -> Result<(CommandLine, SettingsName), clap::Error> {
-    let matches = CommandLine::command().try_get_matches()?;
+    let mut command = CommandLine::command();
+    if std::env::var_os("OSTLER_CONFIG").is_some_and(|file| file.is_empty()) {
+        // By custom the same as a variable that is not there.
+        command = command.mut_arg("config", |arg| arg.env(None::<&str>));
+    }
+    let matches = command.try_get_matches()?;
     let line = CommandLine::from_arg_matches(&matches).map_err(|error| error.format(&mut CommandLine::command()))?;
     Ok((line, SettingsName::of(&matches)))
 }
@@ -317,7 +332,10 @@ fn print_parse_error(error: &clap::Error) {
         // In colours.
         (true, _) => error.print(),
         (false, true) => console::stderr().write_all(plain.as_bytes()),
-        (false, false) => console::stdout().write_all(plain.as_bytes()),
+        (false, false) => {
+            print_as_it_is(&plain);
+            Ok(())
+        }
     };
 }
 
@@ -350,7 +368,13 @@ fn print_json(document: &serde_json::Value) {
 }
 
 fn print_as_it_is(text: &str) {
-    let _ = console::stdout().write_all(text.as_bytes());
+    let mut out = console::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe && !IS_OUTPUT_LOST.swap(true, Ordering::Relaxed) => {
+            log::print_error(&format!("cannot write the result to standard output: {error}"));
+        }
+        _ => {}
+    }
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {

@@ -97,6 +97,33 @@ fn help_and_version_are_results() {
     assert_eq!((code(&version), out(&version)), (Some(0), format!("ostler {}\n", env!("CARGO_PKG_VERSION"))));
 }
 
+/// A script that keeps the result must not take an empty file for a list without accounts, or for a token.
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure_and_a_closed_pipe_is_none() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let home = home(&[simple()]);
+    let ostler = home.command(&[]).get_program().to_owned();
+    let shell = |script: &str| {
+        let mut shell = Command::new("bash");
+        shell.args(["-o", "pipefail", "-c", script, "bash"]).arg(&ostler).arg(home.settings_file());
+        run(&mut shell, "")
+    };
+    for line in ["--version", "list --config \"$2\"", "providers --config \"$2\""] {
+        let full = shell(&format!("\"$1\" {line} > /dev/full"));
+        assert_eq!(code(&full), Some(1), "{line}: {}", said(&full));
+        assert!(
+            err(&full).contains("cannot write the result to standard output: No space left"),
+            "{line}: {}",
+            said(&full)
+        );
+        assert_eq!(err(&full).lines().count(), 1, "{line}: said once: {}", said(&full));
+        let closed = shell(&format!("\"$1\" {line} | true"));
+        assert_eq!((code(&closed), err(&closed)), (Some(0), String::new()), "{line}");
+    }
+}
+
 #[test]
 fn the_settings_file_is_found_by_option_variable_and_folder() {
     let home = home(&[simple()]);
@@ -118,6 +145,9 @@ fn the_settings_file_is_found_by_option_variable_and_folder() {
     // A copy has its passwords where the first one has them.
     let by_folder = run(bare(&home, &["list", "--json"]).env("XDG_CONFIG_HOME", &folder), "");
     assert_eq!(names(&by_folder), "home", "{}", said(&by_folder));
+    let empty_variable =
+        run(bare(&home, &["list", "--json"]).env("OSTLER_CONFIG", "").env("XDG_CONFIG_HOME", &folder), "");
+    assert_eq!(names(&empty_variable), "home", "an empty variable is none: {}", said(&empty_variable));
     let dot_config = home.path().join("home/.config/ostler");
     std::fs::create_dir_all(&dot_config).unwrap();
     std::fs::copy(&file, dot_config.join("ostler.toml")).unwrap();
