@@ -51,8 +51,8 @@ pub use edit::remove_account;
 #[cfg(target_os = "linux")]
 pub(crate) use file::write_new;
 pub(crate) use file::{
-    LoadError, NotEdited, default_path, edit_file, edit_file_in_task, load, state_folder, text_to_edit, turn_name,
-    write_atomically,
+    LoadError, MAX_LINKS, NotEdited, default_path, edit_file, edit_file_in_task, load, state_folder, text_to_edit,
+    turn_name, write_atomically,
 };
 #[cfg(feature = "web")]
 pub(crate) use move_door::move_door;

@@ -13,14 +13,13 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::Wake;
+use crate::config::MAX_LINKS;
 use crate::config::presets::Presets;
 use crate::os::folder_watch::FolderWatch;
 use crate::os::local::{FileMark, file_mark};
 
 /// How often the files are looked at where the system does not report changes.
 const FILE_POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// As many links in a row as Linux follows.
-const MAX_LINKS: usize = 40;
 
 /// Wakes the running ostler when its settings change.
 pub(super) struct SettingsWatch {

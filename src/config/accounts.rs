@@ -7,7 +7,7 @@ use super::apply_preset::AccountPreset;
 use super::doors::{self, ParsedDoor};
 use super::issuers;
 use super::keys;
-use super::maildrop::{self, Maildrop};
+use super::maildrop::{self, MaildropTable};
 use super::server::{self, OwnPop3, SecretReader, SignInDefaults};
 use super::toml_tree::{Item, Table};
 use super::value;
@@ -237,8 +237,8 @@ impl Servers {
         }
         preset.warn_of_doubts(table.get("smtp").is_some());
         let (pop3, folder) = match maildrop {
-            Maildrop::Pop3(server) => (server, Some(Folder::default())),
-            Maildrop::Imap(folder) => (None, folder),
+            MaildropTable::Pop3(server) => (server, Some(Folder::default())),
+            MaildropTable::Imap(folder) => (None, folder),
         };
         Self { pop3, folder, smtp, imap, imap_connections: read_connections(table) }
     }
@@ -263,21 +263,21 @@ fn read_single_server(table: &Table<'_>, protocol: Protocol, defaults: &SignInDe
 }
 
 /// Where POP3 clients fetch.
-fn read_maildrop(table: &Table<'_>, defaults: &SignInDefaults<'_>) -> Maildrop {
+fn read_maildrop(table: &Table<'_>, defaults: &SignInDefaults<'_>) -> MaildropTable {
     let own = table.get("pop3").filter(|item| item.as_list().is_none()).map(|item| item.table(&keys::POP3));
     match own {
-        None => Maildrop::Pop3(read_single_server(table, Protocol::Pop3, defaults)),
-        Some(None) => Maildrop::Pop3(None),
+        None => MaildropTable::Pop3(read_single_server(table, Protocol::Pop3, defaults)),
+        Some(None) => MaildropTable::Pop3(None),
         Some(Some(own)) => maildrop::read(&own, has_server(table, defaults.preset, Protocol::Imap), defaults),
     }
 }
 
 /// The servers for sending.
-fn read_sending(table: &Table<'_>, maildrop: &Maildrop, defaults: &SignInDefaults<'_>) -> Vec<Server> {
+fn read_sending(table: &Table<'_>, maildrop: &MaildropTable, defaults: &SignInDefaults<'_>) -> Vec<Server> {
     let pop3 = match maildrop {
-        Maildrop::Pop3(Some(server)) => OwnPop3::Is(server),
-        Maildrop::Pop3(None) if table.get("pop3").is_some() => OwnPop3::Wrong,
-        Maildrop::Pop3(None) | Maildrop::Imap(_) => OwnPop3::None,
+        MaildropTable::Pop3(Some(server)) => OwnPop3::Is(server),
+        MaildropTable::Pop3(None) if table.get("pop3").is_some() => OwnPop3::Wrong,
+        MaildropTable::Pop3(None) | MaildropTable::Imap(_) => OwnPop3::None,
     };
     if let Some(item) = table.get("smtp") {
         return read_smtp_servers(&item, defaults, pop3);

@@ -264,10 +264,11 @@ pub(crate) fn write_new(path: &Path, text: &str, prepare: impl FnOnce(&File) -> 
     }
 }
 
+/// The most links in a row that are followed on the way to a file. As many as Linux follows.
+pub(crate) const MAX_LINKS: usize = 40;
+
 /// Follows links to where the file is, or would be.
 fn real_path(path: &Path) -> io::Result<PathBuf> {
-    /// As many as Linux follows.
-    const MAX_LINKS: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         match fs::symlink_metadata(&path) {

@@ -11,8 +11,8 @@ const OF_FOLDER: [&str; 2] = ["folder", "mark_read"];
 const OF_SERVER: [&str; 9] =
     ["host", "port", "security", "auth", "username", "password", "password_charset", "ca", "pin"];
 
-/// Where POP3 clients fetch.
-pub(super) enum Maildrop {
+/// What `[account.pop3]` says: where POP3 clients fetch.
+pub(super) enum MaildropTable {
     /// At this POP3 server; `None` if it has mistakes.
     Pop3(Option<Server>),
     /// In this folder of the IMAP server; `None` if it has mistakes.
@@ -20,13 +20,13 @@ pub(super) enum Maildrop {
 }
 
 /// Reads the table. `has_imap`: the account has an IMAP server.
-pub(super) fn read(table: &Table<'_>, has_imap: bool, defaults: &SignInDefaults<'_>) -> Maildrop {
+pub(super) fn read(table: &Table<'_>, has_imap: bool, defaults: &SignInDefaults<'_>) -> MaildropTable {
     let has_pop3 = OF_SERVER.iter().any(|key| table.get(key).is_some()) || defaults.preset.has(Protocol::Pop3);
     let words = [("pop3", false), ("imap", true)];
     let written = table.get("via").map(|item| item.word(&words));
     // A wrong `via` has been reported, and what else stands there is then read as what it looks like.
     if written.flatten().unwrap_or(!has_pop3 && has_imap) {
-        Maildrop::Imap(read_folder(table, has_imap))
+        MaildropTable::Imap(read_folder(table, has_imap))
     } else {
         for item in OF_FOLDER.into_iter().filter_map(|key| table.get(key)) {
             item.warn("is not used, because mail is fetched from a POP3 server; it belongs to via = \"imap\"");
@@ -34,7 +34,7 @@ pub(super) fn read(table: &Table<'_>, has_imap: bool, defaults: &SignInDefaults<
         // Only read for the mistakes in it.
         let folder = folder_of(table);
         let server = server::read_server(table, Protocol::Pop3, defaults);
-        Maildrop::Pop3(folder.and(server))
+        MaildropTable::Pop3(folder.and(server))
     }
 }
 

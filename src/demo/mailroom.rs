@@ -106,7 +106,7 @@ impl Gate {
 /// The result of a login.
 pub(super) enum Login {
     /// The session has the mailbox to itself.
-    In(Maildrop),
+    In(LockedMaildrop),
     /// The password was right, but another session has the mailbox.
     InUse,
     /// The password or the user name was wrong.
@@ -145,7 +145,7 @@ impl Mailroom {
             return Login::InUse;
         }
         let messages = state.own.iter().map(|m| (Arc::clone(m), false)).collect();
-        Login::In(Maildrop { room: Arc::clone(self), messages })
+        Login::In(LockedMaildrop { room: Arc::clone(self), messages })
     }
 
     /// Whether these are right. Signing in by IMAP opens no gate.
@@ -232,13 +232,13 @@ impl Drop for Visit {
 }
 
 /// The mailbox as one POP3 session sees it, and the lock on it.
-pub(super) struct Maildrop {
+pub(super) struct LockedMaildrop {
     room: Arc<Mailroom>,
     /// Each message, and whether it is marked as deleted.
     messages: Vec<(Arc<Delivered>, bool)>,
 }
 
-impl Maildrop {
+impl LockedMaildrop {
     /// The messages that are not marked, with their numbers.
     pub(super) fn listed(&self) -> impl Iterator<Item = (usize, &Delivered)> {
         self.messages.iter().enumerate().filter(|(_, (_, gone))| !gone).map(|(at, (m, _))| (at + 1, &**m))
@@ -269,7 +269,7 @@ impl Maildrop {
     }
 }
 
-impl Drop for Maildrop {
+impl Drop for LockedMaildrop {
     fn drop(&mut self) {
         self.room.state().is_locked = false;
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::mailroom::{Delivered, Login, Maildrop, Mailroom};
+use super::mailroom::{Delivered, LockedMaildrop, Login, Mailroom};
 use super::text::lines;
 use ostler_mail::command::Command;
 use ostler_mail::wire::Line;
@@ -27,7 +27,7 @@ pub(super) struct Pop {
     room: Arc<Mailroom>,
     from: IpAddr,
     user: Option<String>,
-    maildrop: Option<Maildrop>,
+    maildrop: Option<LockedMaildrop>,
 }
 
 impl Pop {
@@ -87,7 +87,7 @@ impl Pop {
     }
 }
 
-fn inside(maildrop: &mut Maildrop, verb: &str, argument: &str) -> Answer {
+fn inside(maildrop: &mut LockedMaildrop, verb: &str, argument: &str) -> Answer {
     match verb {
         "STAT" => {
             let (count, octets) = maildrop.listed().fold((0, 0), |(n, sum), (_, m)| (n + 1, sum + m.octets.len()));
@@ -113,7 +113,7 @@ fn inside(maildrop: &mut Maildrop, verb: &str, argument: &str) -> Answer {
     }
 }
 
-fn list(maildrop: &Maildrop, argument: &str, show: fn(&Delivered) -> String) -> Answer {
+fn list(maildrop: &LockedMaildrop, argument: &str, show: fn(&Delivered) -> String) -> Answer {
     if argument.is_empty() {
         let mut all = String::new();
         for (number, message) in maildrop.listed() {
@@ -128,7 +128,7 @@ fn list(maildrop: &Maildrop, argument: &str, show: fn(&Delivered) -> String) -> 
     }
 }
 
-fn top(maildrop: &Maildrop, argument: &str) -> Answer {
+fn top(maildrop: &LockedMaildrop, argument: &str) -> Answer {
     let mut words = argument.split_ascii_whitespace();
     let message = words.next().and_then(|number| find(maildrop, number));
     let (Some(message), Some(Ok(count))) = (message, words.next().map(str::parse::<usize>)) else { return no_such() };
@@ -145,7 +145,7 @@ fn top(maildrop: &Maildrop, argument: &str) -> Answer {
     Answer::Message("+OK the top of it".into(), top)
 }
 
-fn find<'a>(maildrop: &'a Maildrop, number: &str) -> Option<&'a Arc<Delivered>> {
+fn find<'a>(maildrop: &'a LockedMaildrop, number: &str) -> Option<&'a Arc<Delivered>> {
     maildrop.get(number.parse().ok()?)
 }
 

@@ -7,7 +7,7 @@ use crate::clock::Moment;
 use crate::failure::Failure;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::maildrop::login::Opened;
-use crate::maildrop::serve::Maildrop;
+use crate::maildrop::serve::MaildropServer;
 use crate::pop3::filter::Pop3Filter;
 use crate::progress::Progress;
 use crate::readable::Readable;
@@ -16,7 +16,7 @@ use crate::readable::Readable;
 #[derive(Debug)]
 pub struct MaildropFilter {
     pop3: Pop3Filter,
-    maildrop: Maildrop,
+    maildrop: MaildropServer,
     /// Commands of the client that wait for their turn, in order.
     waiting: VecDeque<Vec<u8>>,
     /// Answers that `pop3` has not taken yet.
@@ -32,7 +32,7 @@ impl AsRef<Pop3Filter> for MaildropFilter {
 impl MaildropFilter {
     /// A session with an opened maildrop. Keeps `progress` up to date.
     pub fn new(opened: Opened, progress: Arc<Progress>) -> Self {
-        let (pop3, maildrop) = (Pop3Filter::new(progress, false), Maildrop::new(opened));
+        let (pop3, maildrop) = (Pop3Filter::new(progress, false), MaildropServer::new(opened));
         Self { pop3, maildrop, waiting: VecDeque::new(), untaken: Vec::new() }
     }
 

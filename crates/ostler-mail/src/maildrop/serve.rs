@@ -66,9 +66,9 @@ enum Literal {
     OfOther,
 }
 
-/// A POP3 server.
+/// A POP3 server whose mail is in a folder of an IMAP server.
 #[derive(Debug)]
-pub(super) struct Maildrop {
+pub(super) struct MaildropServer {
     opened: Opened,
     job: Job,
     from: FromServer,
@@ -85,7 +85,7 @@ pub(super) struct Maildrop {
     left_marks: Option<Vec<u32>>,
 }
 
-impl Maildrop {
+impl MaildropServer {
     pub(super) fn new(opened: Opened) -> Self {
         Self {
             opened,
