@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::clock::Moment;
 use crate::failure::Failure;
 use crate::machine::{Clock, Filter, Party, Pass, ProtocolViolation, Replies};
 use crate::maildrop::login::Opened;
@@ -185,10 +184,6 @@ impl Filter for MaildropFilter {
         self.wait_in_line(&said.server);
         // What it says is checked when the server speaks next.
         waits && self.go_on(say).is_ok()
-    }
-
-    fn note_time(&mut self, now: Moment) {
-        self.pop3.note_time(now);
     }
 
     fn clock(&self) -> (Clock, u64) {

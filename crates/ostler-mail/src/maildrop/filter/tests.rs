@@ -701,6 +701,40 @@ fn a_message_counts_as_read_only_where_the_settings_say_so() {
 }
 
 #[test]
+fn a_client_is_heard_and_its_time_runs_only_while_the_server_owes_nothing() {
+    let folder = Folder { mark_read: true, ..Folder::default() };
+    let mut world = World::in_folder(Imap::with(&TWO), folder);
+    assert!(world.filter.wants_client());
+    assert_eq!(world.filter.clock().0, Clock::ClientIdle);
+    world.from_client.extend_from_slice(b"RETR 1\r\n");
+    let mut seen = vec![];
+    while world.step().unwrap() {
+        let has_message = world.to_client.ends_with(b".\r\n");
+        seen.push((has_message, world.filter.wants_client(), world.filter.clock().0));
+    }
+    let asked = seen.iter().position(|(has_message, ..)| !has_message).unwrap();
+    assert_eq!(seen[asked], (false, false, Clock::Reply), "{seen:?}");
+    // The client has its message, and the server has not yet answered the STORE that marks it as read.
+    let marking = seen.iter().find(|(has_message, ..)| *has_message).unwrap();
+    assert_eq!(*marking, (true, false, Clock::Reply), "{seen:?}");
+    assert!(world.filter.wants_client());
+    assert_eq!(world.filter.clock().0, Clock::ClientIdle);
+}
+
+/// A clock that did not restart would cut off a long list, or a long answer.
+#[test]
+fn the_clock_restarts_with_every_part_that_comes_from_either_side() {
+    let bodies = vec![b"x".as_slice(); 3000];
+    let mut world = World::new(Imap::with(&bodies));
+    let mut ticks = vec![world.filter.clock().1];
+    world.from_client.extend_from_slice(b"UIDL\r\nRETR 1\r\nNOOP\r\n");
+    while world.step().unwrap() {
+        ticks.push(world.filter.clock().1);
+    }
+    assert!(ticks.len() > 5 && ticks.is_sorted_by(|before, after| before < after), "{ticks:?}");
+}
+
+#[test]
 fn what_the_server_wants_people_to_read_is_kept_for_them() {
     let alert = "* OK [ALERT] quota xyzzy\r\n* BYE [UNAVAILABLE] until noon\r\n{} OK\r\n";
     let mut world = World::new(Imap::with(&TWO).instead("NOOP", alert));
@@ -865,6 +899,26 @@ fn text(message: &[u8]) -> Vec<u8> {
 }
 
 proptest! {
+    #[test]
+    fn a_message_is_made_readable_alike_however_it_comes_in(
+        words in proptest::collection::vec("[a-z.=\u{e4}\u{20ac}\r\n]{0,30}", 1..5),
+        cuts in proptest::collection::vec(1usize..40, 1..8),
+    ) {
+        let body = |word: &String| format!("Subject: {}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n.{word}", word.len());
+        let bodies: Vec<String> = words.iter().map(body).collect();
+        let slices: Vec<&[u8]> = bodies.iter().map(String::as_bytes).collect();
+        let fetched = |cuts: Vec<usize>| {
+            let mut world = World::new(Imap::with(&slices));
+            world.filter = world.filter.reading(Readable::find("windows-1252"));
+            world.cuts = cuts;
+            let all: String = (1..=slices.len()).map(|n| format!("RETR {n}\r\nTOP {n} 1\r\n")).collect();
+            world.say(&all).map(|said| said.into_bytes())
+        };
+        let whole = fetched(vec![usize::MAX]).unwrap();
+        prop_assert!(whole.starts_with(b"+OK"));
+        prop_assert_eq!(fetched(cuts).unwrap(), whole);
+    }
+
     #[test]
     fn a_session_is_that_of_the_textbook(
         bodies in proptest::collection::vec(proptest::collection::vec(proptest::sample::select(b"ab.\r\r\n\n{2}\"".to_vec()), 0..40), 0..6),
