@@ -297,3 +297,33 @@ impl Sizes {
         self.0.get(at).map(|size| u64::from(*size))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What may be ahead after this many octets in this time. `None`: that says nothing.
+    fn octets_after(octets: u64, milliseconds: u64) -> Option<u64> {
+        let mut ahead = Ahead::new(true);
+        let says_something = ahead.note_pace(octets, Duration::from_millis(milliseconds));
+        assert!(says_something || ahead.octets == MIN_OCTETS);
+        says_something.then_some(ahead.octets)
+    }
+
+    #[test]
+    fn as_much_is_ahead_as_arrives_in_two_seconds_between_its_limits() {
+        assert_eq!(octets_after(30 * 1024, 1000), Some(60 * 1024));
+        assert_eq!(octets_after(100 * 1024, 400), Some(500 * 1024));
+        assert_eq!(octets_after(1024, 1000), Some(32 * 1024), "over a slow line one message, or what is next to it");
+        assert_eq!(octets_after(1024 * 1024, 1000), Some(1024 * 1024));
+    }
+
+    #[test]
+    fn a_pace_is_measured_over_a_time_or_over_many_octets() {
+        assert_eq!(octets_after(100 * 1024, 19), None, "they may have been on their way together");
+        assert_eq!(octets_after(2 * 1024, 20), Some(200 * 1024));
+        assert_eq!(octets_after(256 * 1024 - 1, 1), None);
+        assert_eq!(octets_after(256 * 1024, 1), Some(1024 * 1024));
+        assert_eq!(octets_after(256 * 1024, 0), Some(1024 * 1024));
+    }
+}
