@@ -326,4 +326,80 @@ mod tests {
         assert_eq!(octets_after(256 * 1024, 1), Some(1024 * 1024));
         assert_eq!(octets_after(256 * 1024, 0), Some(1024 * 1024));
     }
+
+    /// A client that has fetched the first two of a hundred messages of 1,000 octets.
+    fn behind_two_messages() -> Ahead {
+        let mut ahead = Ahead::new(true);
+        let mut sizes = Sizes::default();
+        (1..=100).for_each(|number| sizes.set(number, 1000));
+        ahead.set_sizes(sizes);
+        (1..=2).for_each(|number| assert!(!ahead.note_fetch(Some(number))));
+        ahead
+    }
+
+    /// The messages that the provider is asked for now.
+    fn asked(ahead: &mut Ahead) -> Vec<u64> {
+        let question = || match ahead.next_question()? {
+            Question::Message(request) => Some(request.number),
+            Question::Sizes => panic!("the sizes are known"),
+        };
+        std::iter::from_fn(question).collect()
+    }
+
+    /// The next message arrives whole.
+    fn arrive(ahead: &mut Ahead, number: u64) {
+        let of_number = |message: &&Message| message.request.number == number;
+        let request = ahead.messages.iter().find(of_number).unwrap().request;
+        ahead.begin(request, b"+OK\r\n", true);
+        ahead.add(request, b"x\r\n.\r\n", 6, Some(Changes::default()));
+    }
+
+    #[test]
+    fn more_is_ahead_when_the_client_had_to_wait_and_no_more_when_it_had_not() {
+        let mut ahead = behind_two_messages();
+        assert_eq!(asked(&mut ahead), (3..=10).collect::<Vec<_>>());
+        arrive(&mut ahead, 3);
+        assert!(ahead.note_fetch(Some(3)));
+        assert_eq!(asked(&mut ahead), [11], "it did not wait");
+        assert!(ahead.note_fetch(Some(4)));
+        assert_eq!(asked(&mut ahead), (12..=20).collect::<Vec<_>>(), "it waits: 16 beyond the fourth");
+        assert!(ahead.note_fetch(Some(5)));
+        assert_eq!(asked(&mut ahead), [21], "never more than 16");
+    }
+
+    #[test]
+    fn less_is_ahead_of_a_client_that_is_elsewhere_or_skips_messages() {
+        let mut ahead = behind_two_messages();
+        for (elsewhere, next) in [(30, 32..=35), (40, 42..=43), (50, 52..=53)] {
+            asked(&mut ahead);
+            assert!(!ahead.note_fetch(Some(elsewhere)));
+            assert!(asked(&mut ahead).is_empty(), "one message is no row");
+            assert!(!ahead.note_fetch(Some(elsewhere + 1)));
+            assert_eq!(asked(&mut ahead), next.collect::<Vec<_>>());
+        }
+        let mut skipping = behind_two_messages();
+        asked(&mut skipping);
+        arrive(&mut skipping, 5);
+        assert!(skipping.note_fetch(Some(5)));
+        assert!(asked(&mut skipping).is_empty(), "3 and 4 were read in vain: four are ahead, and five are left");
+        assert!(skipping.take(5).is_some_and(|answer| answer.is_whole));
+    }
+
+    #[test]
+    fn what_was_asked_and_what_is_here_are_told_apart() {
+        let mut ahead = Ahead::new(true);
+        assert!(!ahead.has_asked());
+        (1..=2).for_each(|number| assert!(!ahead.note_fetch(Some(number))));
+        assert_eq!(ahead.next_question(), Some(Question::Sizes));
+        assert_eq!(ahead.next_question(), None, "asked once");
+        assert!(ahead.has_asked() && !ahead.has_some());
+        let mut ahead = behind_two_messages();
+        assert!(!ahead.has_asked());
+        asked(&mut ahead);
+        assert!(ahead.has_asked() && !ahead.has_some(), "asked for, and not here");
+        arrive(&mut ahead, 3);
+        assert!(ahead.has_some());
+        ahead.note_fetch(Some(3));
+        assert!(!ahead.has_some(), "the client has asked for it");
+    }
 }
