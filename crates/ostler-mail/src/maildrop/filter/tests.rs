@@ -396,6 +396,7 @@ fn deletions_are_on_their_way_from_quit_to_its_answer_and_at_no_other_time() {
     assert!(!world.filter.is_committing(), "nothing is removed before QUIT");
     let _ = world.filter.client_said(b"QUIT\r\n", &mut Replies::default()).unwrap();
     assert!(world.filter.is_committing());
+    assert_eq!(world.filter.clock().0, Clock::Message, "a provider may take its time, as for a message");
 }
 
 #[test]
