@@ -402,4 +402,16 @@ mod tests {
         ahead.note_fetch(Some(3));
         assert!(!ahead.has_some(), "the client has asked for it");
     }
+
+    #[test]
+    fn messages_that_are_longer_than_the_provider_told_end_it() {
+        let mut ahead = behind_two_messages();
+        asked(&mut ahead);
+        let request = ahead.messages[0].request;
+        ahead.begin(request, b"+OK\r\n", true);
+        ahead.add(request, &vec![b'x'; 1_310_720 - 5], 0, None);
+        assert!(ahead.may, "a quarter over a megabyte is kept");
+        ahead.add(request, b"x", 0, None);
+        assert!(!ahead.may && ahead.messages.is_empty() && ahead.next_question().is_none());
+    }
 }
