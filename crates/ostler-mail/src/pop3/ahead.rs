@@ -327,11 +327,15 @@ mod tests {
         assert_eq!(octets_after(256 * 1024, 0), Some(1024 * 1024));
     }
 
-    /// A client that has fetched the first two of a hundred messages of 1,000 octets.
     fn behind_two_messages() -> Ahead {
+        behind_two_messages_of(1000)
+    }
+
+    /// A client that has fetched the first two of a hundred messages of this size.
+    fn behind_two_messages_of(octets: u64) -> Ahead {
         let mut ahead = Ahead::new(true);
         let mut sizes = Sizes::default();
-        (1..=100).for_each(|number| sizes.set(number, 1000));
+        (1..=100).for_each(|number| sizes.set(number, octets));
         ahead.set_sizes(sizes);
         (1..=2).for_each(|number| assert!(!ahead.note_fetch(Some(number))));
         ahead
@@ -413,5 +417,31 @@ mod tests {
         assert!(ahead.may, "a quarter over a megabyte is kept");
         ahead.add(request, b"x", 0, None);
         assert!(!ahead.may && ahead.messages.is_empty() && ahead.next_question().is_none());
+    }
+
+    #[test]
+    fn as_many_octets_are_ahead_as_may_be_and_always_one_message() {
+        assert_eq!(asked(&mut behind_two_messages_of(8 * 1024)), [3, 4, 5, 6], "32 KiB");
+        assert_eq!(asked(&mut behind_two_messages_of(8 * 1024 + 1)), [3, 4, 5]);
+        assert_eq!(asked(&mut behind_two_messages_of(256 * 1024)), [3]);
+        assert_eq!(asked(&mut behind_two_messages_of(256 * 1024 + 1)), Vec::<u64>::new(), "it takes too long");
+    }
+
+    #[test]
+    fn a_refused_message_ends_it_and_the_others_on_their_way_stay() {
+        let mut ahead = behind_two_messages();
+        asked(&mut ahead);
+        let [third, fourth] = [0, 1].map(|at| ahead.messages[at].request);
+        ahead.note_fetch(Some(3));
+        ahead.begin(third, b"-ERR not now\r\n", false);
+        let refusal = ahead.take(3).unwrap();
+        assert!(refusal.is_whole && !refusal.is_message, "the client waits for it, and hears it");
+        ahead.begin(fourth, b"-ERR not now\r\n", false);
+        assert!(!ahead.note_fetch(Some(4)), "the client has not asked: the provider is asked once more");
+        let mut others = behind_two_messages();
+        asked(&mut others);
+        let third = others.messages[0].request;
+        others.begin(third, b"-ERR not now\r\n", false);
+        assert!(others.next_question().is_none() && others.note_fetch(Some(4)));
     }
 }
