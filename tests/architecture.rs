@@ -99,10 +99,7 @@ const MAIL: [(&str, &[&str]); 24] = [
     ),
     (
         "maildrop",
-        &[
-            "account", "clock", "command", "failure", "imap", "machine", "pop3", "progress", "readable", "sasl",
-            "secret", "wire",
-        ],
+        &["account", "command", "failure", "imap", "machine", "pop3", "progress", "readable", "sasl", "secret", "wire"],
     ),
     (
         "smtp",

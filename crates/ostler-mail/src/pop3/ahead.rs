@@ -386,7 +386,9 @@ mod tests {
         arrive(&mut skipping, 5);
         assert!(skipping.note_fetch(Some(5)));
         assert!(asked(&mut skipping).is_empty(), "3 and 4 were read in vain: four are ahead, and five are left");
+        assert!(skipping.kept_octets > 0);
         assert!(skipping.take(5).is_some_and(|answer| answer.is_whole));
+        assert_eq!(skipping.kept_octets, 0, "handed over");
     }
 
     #[test]
@@ -443,5 +445,15 @@ mod tests {
         let third = others.messages[0].request;
         others.begin(third, b"-ERR not now\r\n", false);
         assert!(others.next_question().is_none() && others.note_fetch(Some(4)));
+    }
+
+    #[test]
+    fn sizes_are_kept_of_the_first_fifty_thousand_messages() {
+        let mut sizes = Sizes::default();
+        [0, 50_000, 50_001].into_iter().for_each(|number| sizes.set(number, 7));
+        assert_eq!(
+            [0, 1, 50_000, 50_001].map(|number| sizes.of(number)),
+            [None, Some(u64::from(u32::MAX)), Some(7), None]
+        );
     }
 }
