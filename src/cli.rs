@@ -328,15 +328,12 @@ fn print_parse_error(error: &clap::Error) {
     let is_terminal =
         if error.use_stderr() { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
     let plain = error.render().to_string();
-    let _ = match (is_terminal, error.use_stderr()) {
+    match (is_terminal, error.use_stderr()) {
         // In colours.
-        (true, _) => error.print(),
-        (false, true) => console::stderr().write_all(plain.as_bytes()),
-        (false, false) => {
-            print_as_it_is(&plain);
-            Ok(())
-        }
-    };
+        (true, _) => drop(error.print()),
+        (false, true) => drop(console::stderr().write_all(plain.as_bytes())),
+        (false, false) => print_as_it_is(&plain),
+    }
 }
 
 fn with_settings(file: &Path, go_on: impl FnOnce(Parsed) -> ExitCode) -> ExitCode {

@@ -386,11 +386,6 @@ impl ReadAhead {
     pub fn has_unread(&self) -> bool {
         !self.unread.is_empty()
     }
-
-    /// The connection below.
-    pub fn tcp(&self) -> &Tcp {
-        &self.tcp
-    }
 }
 
 impl AsyncRead for ReadAhead {

@@ -9,8 +9,11 @@ use rustls::crypto::CryptoProvider;
 
 /// What all connections to providers use.
 pub(super) fn provider() -> CryptoProvider {
+    provider_for(has_aes())
+}
+
+fn provider_for(has_aes: bool) -> CryptoProvider {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    let has_aes = has_aes();
     // Stable: for one preference, TLS 1.3 stays before TLS 1.2, and ECDSA before RSA.
     provider.cipher_suites.sort_by_key(|suite| Reverse(preference(suite.suite(), has_aes)));
     provider
@@ -48,9 +51,7 @@ mod tests {
     use super::*;
 
     fn names(has_aes: bool) -> Vec<String> {
-        let mut suites = rustls::crypto::aws_lc_rs::default_provider().cipher_suites;
-        suites.sort_by_key(|suite| Reverse(preference(suite.suite(), has_aes)));
-        suites.iter().map(|suite| format!("{:?}", suite.suite())).collect()
+        provider_for(has_aes).cipher_suites.iter().map(|suite| format!("{:?}", suite.suite())).collect()
     }
 
     #[test]
