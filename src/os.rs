@@ -16,6 +16,7 @@ pub(crate) mod console;
 pub(crate) mod control;
 pub(crate) mod folder_watch;
 pub(crate) mod instance;
+mod lock;
 pub(crate) mod markup;
 pub(crate) mod peer;
 pub(crate) mod turn;

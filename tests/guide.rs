@@ -16,7 +16,7 @@ use support::postfix::Postfix;
 use support::process::{as_nobody, err, in_background, out, said};
 use support::provider::{Provider, expect, say};
 use support::running::Run;
-use support::{free_port, is_root, mail, private_file, require, skip, unique};
+use support::{Listening, is_root, mail, private_file, require, skip, unique};
 
 const ANN: &str = "ann@example.org";
 const OE6: &str = include_str!("transcripts/clients/outlook-express-6.txt");
@@ -316,8 +316,8 @@ fn another_users_program_is_named() {
 
 #[test]
 fn what_is_in_the_way_is_said_at_once() {
-    let port = free_port();
-    let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let taken = Listening::new();
+    let port = taken.port();
     let home = home(&[simple("home")]);
     home.write_settings(
         &home

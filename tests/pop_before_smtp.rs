@@ -484,8 +484,8 @@ fn the_next_server_is_tried_when_the_first_cannot_be_reached_with_one_login_for_
 #[test]
 fn no_other_server_is_tried_once_one_has_taken_mail() {
     // The first one takes MAIL, breaks off at RCPT, and is not there any more.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let listener = support::Listening::new();
+    let port = listener.port();
     let first = std::thread::spawn(move || {
         use std::io::{BufRead, BufReader, Write};
         let (mut stream, _) = listener.accept().unwrap();

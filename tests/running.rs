@@ -20,7 +20,7 @@ use support::ostler::{Account, Home, Server};
 use support::process::{command, in_background, run, said};
 use support::provider::{Provider, Step, expect, say};
 use support::running::{Hand, Run, answer_pop3, answer_smtp};
-use support::{PATIENCE, free_port, unique, wait_for};
+use support::{Listening, PATIENCE, free_port, unique, wait_for};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.com";
@@ -130,7 +130,7 @@ fn default_doors() -> Option<std::fs::File> {
     wait_for("the default doors to be nobody's", || {
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok()
     });
-    let free = [2110, 2025, 2143].into_iter().all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    let free = [2110, 2025, 2143].into_iter().all(|port| !support::port::is_taken(port));
     if !free {
         support::skip("the ports 2110, 2025 and 2143 to be free");
     }
@@ -265,7 +265,7 @@ fn two_settings_files_run_side_by_side() {
 #[test]
 fn a_busy_port_is_named_with_its_holder_and_opens_when_it_is_free() {
     let home = nowhere();
-    let held = TcpListener::bind(("127.0.0.1", home.pop3)).unwrap();
+    let held = Listening::at(home.pop3);
     let mut ostler = Run::start(&home, &[]).ready();
     let line = ostler.err.wait("cannot be opened");
     let me = format!("process {}", std::process::id());
@@ -291,7 +291,7 @@ fn a_busy_port_is_named_with_its_holder_and_opens_when_it_is_free() {
 #[test]
 fn with_every_port_busy_it_ends_without_ready() {
     let home = nowhere();
-    let _held = [home.pop3, home.smtp].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
+    let _held = [home.pop3, home.smtp].map(Listening::at);
     let output = home.ostler(&["run"], "");
     assert_eq!((code(&output), text(&output.stdout)), (Some(1), String::new()), "{}", said(&output));
     let log = text(&output.stderr);
@@ -304,7 +304,7 @@ fn with_every_port_busy_it_ends_without_ready() {
 #[test]
 fn every_line_of_a_json_log_is_json_to_the_end() {
     let home = nowhere();
-    let held = [home.pop3, home.smtp].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
+    let held = [home.pop3, home.smtp].map(Listening::at);
     let busy = home.ostler(&["run", "--log", "json"], "");
     drop(held);
     let mut ostler = Run::start(&home, &["--log", "json", "-v"]).ready();
@@ -671,6 +671,28 @@ fn what_a_test_starts_has_the_default_signals() {
     let both = (1 << (Signal::INT.as_raw() - 1)) | (1 << (Signal::HUP.as_raw() - 1));
     let child = text(&run(&mut command("cat", ["/proc/self/status"]), "").stdout);
     assert_eq!(ignored(&child) & both, 0, "{child}");
+}
+
+/// A child that is being started has a copy of every socket; a test's own port must not depend on that.
+#[test]
+fn a_port_is_free_again_at_once_while_other_threads_start_children() {
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    run(&mut command("true", [""; 0]), "");
+                }
+            });
+        }
+        let port = free_port();
+        let rounds = (0..3000).find(|_| {
+            drop(Listening::at(port));
+            support::port::is_taken(port)
+        });
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(rounds, None, "the round after which the port was still taken");
+    });
 }
 
 #[test]

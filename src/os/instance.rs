@@ -1,7 +1,6 @@
 //! One ostler for a settings file: a locked file says that it runs. How other invocations talk to it is in
 //! [`super::control`].
 
-use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -11,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::control::Listener;
 use super::local;
+use super::lock::Lock;
 use crate::os;
 use ostler_mail::wire::hex;
 
@@ -45,7 +45,7 @@ struct Claim {
     paths: InstancePaths,
     /// Holds the lock. The file is never removed: another process may be waiting to lock it, and would then lock a file that
     /// no third one can find.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Instance {
@@ -100,20 +100,21 @@ impl Drop for Instance {
 
 /// Takes the lock of an ostler. It may be taken although none runs: other invocations take it for a moment, to see whether one does
 /// ([`InstancePaths::is_held`]).
-fn take_lock(path: &Path) -> io::Result<Option<File>> {
+fn take_lock(path: &Path) -> io::Result<Option<Lock>> {
     let until = Instant::now() + LOOK_TIMEOUT;
     loop {
-        match local::lock(path)? {
+        match Lock::take(path)? {
             None if !read_pid(path).is_some_and(os::is_running) && Instant::now() < until => sleep(LOOK_POLL_INTERVAL),
             taken => return Ok(taken),
         }
     }
 }
 
-fn write_pid(mut lock: File) -> io::Result<File> {
-    lock.set_len(0)?;
-    lock.rewind()?;
-    writeln!(lock, "{}", std::process::id())?;
+fn write_pid(lock: Lock) -> io::Result<Lock> {
+    let mut file = lock.file();
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())?;
     Ok(lock)
 }
 
@@ -166,7 +167,7 @@ impl InstancePaths {
     /// taken at all is not ostler's either.
     pub(super) fn is_held(&self) -> bool {
         let lock_file = self.lock_file();
-        lock_file.exists() && matches!(local::lock(&lock_file), Ok(None))
+        lock_file.exists() && matches!(Lock::take(&lock_file), Ok(None))
     }
 }
 

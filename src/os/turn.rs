@@ -1,6 +1,5 @@
 //! One process of a user at a time: a lock on a file that only this user can open, for what two processes must not do at once.
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::local;
+use super::lock::Lock;
 use ostler_mail::wire::hex;
 
 /// How often to look whether the process that has the turn is done.
@@ -15,14 +15,14 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Held as long as this exists, and until the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct Turn(#[allow(dead_code, reason = "holds the lock")] File);
+pub(crate) struct Turn(#[allow(dead_code, reason = "holds the lock")] Lock);
 
 /// Takes the turn for `what`, if no other process has it.
 pub(crate) fn take(what: &str) -> io::Result<Option<Turn>> {
     // Hashed: the name may hold characters that no file name has, and other users must not read it.
     let mut name = hex(&Sha256::digest(what.as_bytes()));
     name.truncate(16);
-    Ok(local::lock(&folder()?.join(format!("{name}.turn")))?.map(Turn))
+    Ok(Lock::take(&folder()?.join(format!("{name}.turn")))?.map(Turn))
 }
 
 /// Waits at most `limit` until no other process has the turn for `what`. `None`: another process still has it, or the system has

@@ -82,7 +82,7 @@ pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens the file and locks it until it is closed or the process ends. `None`: another process holds the lock.
+/// Opens the file and locks it, for [`super::lock`]. `None`: another process holds the lock.
 pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
     let file = open_flags(OFlags::empty()).read(true).write(true).create(true).mode(0o600).open(path)?;
     if !file.metadata()?.is_file() {
@@ -131,6 +131,13 @@ impl Acceptor {
                 return Ok(stream);
             }
         }
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        // Closing the socket leaves it to a child that is just being started: whoever connects would wait for an answer.
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
     }
 }
 

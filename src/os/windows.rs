@@ -42,8 +42,8 @@ pub(crate) fn machine_mark() -> Vec<u8> {
     Vec::new()
 }
 
-/// Opens the file so that no other process can write to it until it is closed or the process ends. `None`: another process
-/// holds it.
+/// Opens the file so that no other process can write to it until it is closed or the process ends, for [`super::lock`].
+/// `None`: another process holds it.
 pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).share_mode(FILE_SHARE_READ);

@@ -17,7 +17,7 @@ use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Ostler, Server};
 use crate::support::provider::{FullQueue, Part, Provider, Step};
-use crate::support::{PATIENCE, unique, wait_for};
+use crate::support::{PATIENCE, free_port, unique, wait_for};
 
 /// What a flood may make ostler grow by, in KiB: many times its buffers, a small part of the flood.
 const GROWTH: u64 = 16 * 1024;
@@ -68,7 +68,7 @@ fn pour(mut stream: &TcpStream, block: &[u8], octets: usize) -> usize {
 /// Two accounts: one whose providers flood, and an honest one.
 fn flooded(pop3: Option<u16>, smtp: Option<u16>, limits: &str) -> (Provider, Provider, Ostler) {
     let (fetch, sent) = (Provider::always(fetch_part()), Provider::always(send_part()));
-    let nobody = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let nobody = free_port();
     let bad = Account::new("bad", "bad@example.org", &unique("pw"))
         .pop3(Server::new("none", pop3.unwrap_or(nobody)))
         .smtp(Server::new("none", smtp.unwrap_or(nobody)));

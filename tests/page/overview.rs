@@ -1,13 +1,13 @@
 //! The first page, where it is open, and what happens when it cannot be.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 
 use crate::http::Browser;
 use crate::support::ca::TestCa;
 use crate::support::ostler::{Account, Home, Server};
 use crate::support::process::said;
 use crate::support::provider::Provider;
-use crate::support::{client, free_port, private_file, unique, wait_for};
+use crate::support::{Listening, client, free_port, private_file, unique, wait_for};
 use crate::{home, link};
 
 #[test]
@@ -56,7 +56,7 @@ fn it_shows_a_failure_and_a_door_that_is_taken() {
     let provider = Provider::always(vec![crate::support::provider::say("-ERR [SYS/PERM] <script>go away</script>")]);
     let account = Account::new("home", "ann@example.org", &unique("pw")).pop3(Server::new("none", provider.port));
     let home = home(&TestCa::new(), &[account]);
-    let blocker = TcpListener::bind(("127.0.0.1", home.smtp)).unwrap();
+    let blocker = Listening::at(home.smtp);
     let ostler = home.run();
     let mut browser = Browser::new(&ostler.home);
     let page = browser.get("/");
@@ -78,8 +78,8 @@ fn it_shows_a_failure_and_a_door_that_is_taken() {
 #[test]
 fn a_taken_port_is_named_and_tried_again_and_the_settings_move_the_page() {
     let home = Home::new(&TestCa::new(), &[]);
-    let port = free_port();
-    let blocker = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let blocker = Listening::new();
+    let port = blocker.port();
     home.write_settings(&home.settings().replace("page = false", &format!("page = {port}")));
     let ostler = home.run();
     wait_for("the reason in the log", || {

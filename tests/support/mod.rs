@@ -24,6 +24,7 @@ pub mod lan;
 pub mod mail;
 pub mod openssl;
 pub mod ostler;
+pub mod port;
 pub mod postfix;
 pub mod process;
 pub mod provider;
@@ -36,15 +37,14 @@ pub mod tap;
 pub mod terminal;
 pub mod world;
 
-use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+pub use port::{Listening, free_port, on_free_ports};
 
 /// The longest any wait in a test may take. It is far above what a loaded machine needs, because reaching it
 /// means that the test has failed.
@@ -128,35 +128,6 @@ pub fn unique(prefix: &str) -> String {
     format!("{prefix}{:016x}", RandomState::new().hash_one(std::thread::current().id()))
 }
 
-/// A port for a server that cannot be told to take any: free now, below the range the system hands out by
-/// itself, and no other test (of this process or another) gets it as long as this process lives.
-pub fn free_port() -> u16 {
-    static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
-    #[cfg(unix)]
-    let user = rustix::process::geteuid().as_raw();
-    #[cfg(not(unix))]
-    let user = 0;
-    let locks = std::env::temp_dir().join(format!("ostler-test-ports-{user}"));
-    std::fs::create_dir_all(&locks).expect("the folder of the port locks");
-    let first = RandomState::new().hash_one(std::process::id());
-    for step in 0..20_000 {
-        let port = 10_000 + ((first.wrapping_add(step)) % 20_000) as u16;
-        let Ok(lock) = File::create(locks.join(port.to_string())) else { continue };
-        #[cfg(unix)]
-        if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
-            continue;
-        }
-        let here = ["127.0.0.1", "::1", "0.0.0.0"];
-        let taken = |host: &str| matches!(TcpListener::bind((host, port)), Err(error) if error.kind() == std::io::ErrorKind::AddrInUse);
-        if here.into_iter().any(taken) {
-            continue;
-        }
-        HELD.lock().unwrap().push(lock);
-        return port;
-    }
-    panic!("no free port");
-}
-
 /// Some octets. A read with a time limit ends early when the process is stopped and goes on, as with a whole virtual machine
 /// (signal(7)); that is no answer of the other side's.
 pub fn read_some(mut from: impl Read, block: &mut [u8]) -> std::io::Result<usize> {
@@ -166,11 +137,6 @@ pub fn read_some(mut from: impl Read, block: &mut [u8]) -> std::io::Result<usize
             done => return done,
         }
     }
-}
-
-/// Starts a server. A port that another process took meanwhile is given up for another.
-pub fn on_free_ports<Server>(name: &str, try_start: impl FnMut() -> Option<Server>) -> Server {
-    std::iter::repeat_with(try_start).take(5).flatten().next().unwrap_or_else(|| panic!("{name} finds no free port"))
 }
 
 /// The files of this folder that exist, one after the other: what a server has written so far.

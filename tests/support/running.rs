@@ -1,7 +1,6 @@
 //! `ostler run` as its user sees it: both outputs, signals, the end; and a server played by hand.
 
 use std::io::Read;
-use std::net::TcpListener;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -10,7 +9,7 @@ use super::client::Client;
 use super::ostler::Home;
 use super::process::Process;
 use super::secrets::{Again, Watch, watch_of};
-use super::{free_port, wait_for};
+use super::{Listening, wait_for};
 
 /// What a pipe has brought so far.
 #[derive(Clone, Default)]
@@ -128,24 +127,25 @@ impl Drop for Run {
 
 /// A server played by hand: the test takes each connection and says each line itself.
 pub struct Hand {
-    listener: TcpListener,
+    listener: Listening,
     pub port: u16,
 }
 
 impl Hand {
     pub fn new() -> Self {
-        Self::at(free_port())
+        Self::over(Listening::new())
     }
 
     /// On this port.
     pub fn at(port: u16) -> Self {
-        Self::over(TcpListener::bind(("127.0.0.1", port)).unwrap())
+        Self::over(Listening::at(port))
     }
 
     /// On a socket that listens already, in another network perhaps.
-    pub fn over(listener: TcpListener) -> Self {
+    pub fn over(listener: impl Into<Listening>) -> Self {
+        let listener = listener.into();
         listener.set_nonblocking(true).unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let port = listener.port();
         Self { listener, port }
     }
 

@@ -144,6 +144,7 @@ impl Drop for Port {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::sync::Arc;
 
     use tokio::sync::oneshot;
 
@@ -176,18 +177,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_port_is_free_at_once() {
+    async fn a_closed_port_has_let_go_of_its_socket() {
         let open = || Listener::bind(any_port()).map_err(|error| Some(error.to_string()));
+        // Whoever serves the port has this for as long as the socket. To bind the port again would not tell: a child
+        // that a test beside this one is starting has a copy of the socket.
+        let held = Arc::new(());
+        let with_socket = Arc::clone(&held);
         let port = Port::keep_open(
             open,
             |_| (),
             |listener| async move {
+                let _with_socket = with_socket;
                 listener.accept(drop).await;
             },
         );
-        let address = port.opened_at().unwrap();
-        assert!(Listener::bind(address).is_err());
+        assert!(Listener::bind(port.opened_at().unwrap()).is_err());
+        assert_eq!(Arc::strong_count(&held), 2);
         port.close().await;
-        assert!(Listener::bind(address).is_ok());
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 }
