@@ -1,6 +1,7 @@
 //! What is written for users is true: the made chapters of the manual are up to date, links lead somewhere, every block of
 //! code can be run or read, words are spelt right, and the README is short.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;

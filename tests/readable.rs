@@ -1,6 +1,7 @@
 //! Mail made readable: a corpus of messages with what becomes of each (`readable/messages`), the same through the built ostler
 //! in front of a real server, and judged by a reader that shares no code with ostler (`readable/judge`).
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/mod.rs"]

@@ -8,6 +8,7 @@
 mod support;
 
 mod adding;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "a test for Linux only uses it"))]
 mod answering;
 mod f01_rewritten_names;
 mod f02_one_file_several_companies;
@@ -20,7 +21,9 @@ mod f06_helpers_in_imports;
 mod f07_files_that_providers_hand_out;
 mod f08_letters_in_addresses;
 mod f09_offered_and_refused;
+#[cfg(target_os = "linux")]
 mod f10_blanks_in_passwords;
+#[cfg(target_os = "linux")]
 mod f11_letters_at_the_provider;
 mod f11_letters_in_passwords;
 mod f12_hung_up_on_a_password;

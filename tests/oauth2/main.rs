@@ -12,8 +12,10 @@ mod attacks;
 mod clocks;
 mod elsewhere;
 mod flows;
+#[cfg(target_os = "linux")]
 mod registration;
 mod renewing;
+#[cfg(target_os = "linux")]
 mod several;
 mod too_late;
 
