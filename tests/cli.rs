@@ -508,6 +508,18 @@ fn there_is_no_token_of_an_account_that_has_a_password() {
 }
 
 #[test]
+fn to_sign_out_an_account_that_has_a_password_needs_no_keyring() {
+    let home = home(&[simple()]);
+    let output = home.ostler(&["sign-out", "home"], "");
+    assert_eq!(
+        (code(&output), out(&output).as_str()),
+        (Some(0), "account home was not signed in\n"),
+        "{}",
+        err(&output)
+    );
+}
+
+#[test]
 fn check_opens_a_gate_and_sends_nothing() {
     require!("dovecot", "postfix");
     let (ca, secret) = (TestCa::new(), unique("pw"));
