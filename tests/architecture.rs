@@ -15,7 +15,7 @@ const PROGRAM: [(&str, &[&str]); 13] = [
     ("vault", &["os"]),
     ("events", &["config", "os"]),
     ("proxy", &["events", "os", "vault"]),
-    ("guide", &["os", "proxy"]),
+    ("guide", &["events", "os", "proxy"]),
     ("demo", &["events", "os", "proxy", "vault"]),
     ("diagnose", &["proxy", "vault"]),
     ("manual", &["config", "diagnose", "guide", "os"]),

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::cli::{account, fail, print, print_as_it_is, print_wrapped, read_local_password};
 use crate::config::Parsed;
+use crate::events::journal::EntryKind;
 use crate::events::log::print_error;
 use crate::guide::{self, Client, GuideValues, Reader, Seen, System, Topic, Watch, obstacles};
 use crate::os::console;
@@ -231,7 +232,7 @@ fn follow(file: &Path, mut seq: u64, watch: &mut Watch, reminder: impl Fn(&Watch
             if watch.is_done() {
                 return Ok(());
             }
-            if matches!(entry["kind"].as_str(), Some("fetched" | "sent")) {
+            if matches!(EntryKind::of(entry), EntryKind::Fetched | EntryKind::Sent) {
                 print(&format!("still to do: {}\n", watch.wanted()));
             }
         }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::events::event::{
@@ -32,13 +32,94 @@ pub(crate) struct Entry {
     pub(crate) account: Option<String>,
     /// `pop3` or `smtp`.
     pub(crate) protocol: Option<&'static str>,
-    /// `connected`, `signed-in`, `fetched`, `sent`, `not-sent`, `failed`, `mistake` (something is set wrongly in the mail
-    /// program), `misuse` (no mail program does that; the connection was ended), `turned-away`, `checked`, `gate`, `door` (it
-    /// was opened), `door-shut` (it cannot be opened), `settings`, `settings-wrong` (a change was not taken), `remark`, `paused`,
-    /// `resumed` or `stopping`.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: EntryKind,
     /// What happened and, if something went wrong, what to do; one line.
     pub(crate) text: String,
+}
+
+/// What an entry is about; in documents its name in small letters with hyphens, like `not-sent`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum EntryKind {
+    /// ostler has started, or changed settings are in force.
+    Settings,
+    /// A change of the settings was not taken.
+    SettingsWrong,
+    /// A door is open.
+    Door,
+    /// A door cannot be opened.
+    DoorShut,
+    /// A mail program connected.
+    Connected,
+    /// A mail program signed in at ostler.
+    SignedIn,
+    /// A program was not let in.
+    TurnedAway,
+    /// Something is set wrongly in the mail program.
+    Mistake,
+    /// No mail program does that; the connection was ended.
+    Misuse,
+    /// A POP login before a send.
+    Gate,
+    Fetched,
+    /// What ostler corrects in messages.
+    Mended,
+    Sent,
+    NotSent,
+    /// A session with a provider failed.
+    Failed,
+    /// The account was tried, by `ostler check` or on the page.
+    Checked,
+    /// The user signed in at a company, for OAuth2.
+    SignedInAtProvider,
+    SignedOutAtProvider,
+    /// A warning that no account is the cause of.
+    Remark,
+    Paused,
+    Resumed,
+    /// Load balancers are told that ostler is ending.
+    Leaving,
+    Stopping,
+    /// One that the running ostler knows and this one does not.
+    #[serde(other)]
+    Unknown,
+}
+
+impl EntryKind {
+    /// The kind of an entry as the running ostler told it.
+    pub(crate) fn of(entry: &Value) -> Self {
+        Self::deserialize(&entry["kind"]).unwrap_or(Self::Unknown)
+    }
+
+    /// Whether something went wrong.
+    pub(crate) fn is_trouble(self) -> bool {
+        match self {
+            Self::SettingsWrong
+            | Self::DoorShut
+            | Self::TurnedAway
+            | Self::Mistake
+            | Self::Misuse
+            | Self::NotSent
+            | Self::Failed => true,
+            Self::Settings
+            | Self::Door
+            | Self::Connected
+            | Self::SignedIn
+            | Self::Gate
+            | Self::Fetched
+            | Self::Mended
+            | Self::Sent
+            | Self::Checked
+            | Self::SignedInAtProvider
+            | Self::SignedOutAtProvider
+            | Self::Remark
+            | Self::Paused
+            | Self::Resumed
+            | Self::Leaving
+            | Self::Stopping
+            | Self::Unknown => false,
+        }
+    }
 }
 
 /// The last [`MAX_ENTRIES`] entries.
@@ -93,26 +174,26 @@ impl Journal {
 }
 
 struct Draft {
-    kind: &'static str,
+    kind: EntryKind,
     text: String,
     session: Option<SessionId>,
     account: Option<String>,
     protocol: Option<Protocol>,
 }
 
-fn plain(kind: &'static str, text: String) -> Draft {
+fn plain(kind: EntryKind, text: String) -> Draft {
     Draft { kind, text, session: None, account: None, protocol: None }
 }
 
-fn in_session(session: &SessionId, kind: &'static str, text: String) -> Draft {
+fn in_session(session: &SessionId, kind: EntryKind, text: String) -> Draft {
     Draft { session: Some(*session), ..plain(kind, text) }
 }
 
-fn for_door(door: &Door, kind: &'static str, text: String) -> Draft {
+fn for_door(door: &Door, kind: EntryKind, text: String) -> Draft {
     Draft { protocol: Some(door.protocol), account: door.account.clone(), ..plain(kind, text) }
 }
 
-fn for_account(account: &str, protocol: Protocol, kind: &'static str, text: String) -> Draft {
+fn for_account(account: &str, protocol: Protocol, kind: EntryKind, text: String) -> Draft {
     Draft { account: Some(account.to_owned()), protocol: Some(protocol), ..plain(kind, text) }
 }
 
@@ -125,78 +206,89 @@ fn on_another_computer(client: SocketAddr) -> String {
 /// The entry of an event, without number and time; `None` for events that a user would not miss.
 fn draft_entry(event: &Event) -> Option<Draft> {
     Some(match event {
-        Event::SettingsApplied { is_reload: true, .. } => plain("settings", "changed settings are in force".into()),
-        Event::SettingsApplied { .. } => plain("settings", "ostler has started".into()),
+        Event::SettingsApplied { is_reload: true, .. } => {
+            plain(EntryKind::Settings, "changed settings are in force".into())
+        }
+        Event::SettingsApplied { .. } => plain(EntryKind::Settings, "ostler has started".into()),
         Event::SettingsRejected(mistakes) => {
             let first = mistakes.first().map_or("", String::as_str);
             let text = format!("the changed settings file is wrong; the last good settings stay in force: {first}");
-            plain("settings-wrong", text)
+            plain(EntryKind::SettingsWrong, text)
         }
-        Event::Warning(text) => plain("remark", text.clone()),
+        Event::Warning(text) => plain(EntryKind::Remark, text.clone()),
         Event::DoorOpened(door, address) => {
-            for_door(door, "door", format!("the {} door on {address} is open", spoken(door.protocol)))
+            for_door(door, EntryKind::Door, format!("the {} door on {address} is open", spoken(door.protocol)))
         }
         Event::DoorUnavailable(door, why) => {
             let (kind, address) = (spoken(door.protocol), door.address);
-            for_door(door, "door-shut", format!("the {kind} door on {address} cannot be opened: {why}"))
+            for_door(door, EntryKind::DoorShut, format!("the {kind} door on {address} cannot be opened: {why}"))
         }
         Event::DoorRemoved(door) => {
             let (kind, address) = (spoken(door.protocol), door.address);
-            for_door(door, "settings", format!("the {kind} door on {address} was removed from the settings"))
+            for_door(door, EntryKind::Settings, format!("the {kind} door on {address} was removed from the settings"))
         }
         Event::SessionStarted(session, protocol, _) => {
             let what = if protocol.is_outgoing() { "to send" } else { "to fetch" };
-            in_session(session, "connected", format!("a mail program connected {what} ({})", spoken(*protocol)))
+            in_session(
+                session,
+                EntryKind::Connected,
+                format!("a mail program connected {what} ({})", spoken(*protocol)),
+            )
         }
-        Event::ClientSignedIn(session) => in_session(session, "signed-in", "the mail program signed in".into()),
-        Event::ClientRejected(protocol, _, why) => {
-            Draft { protocol: Some(*protocol), ..plain("turned-away", format!("a program was not let in: {why}")) }
-        }
+        Event::ClientSignedIn(session) => in_session(session, EntryKind::SignedIn, "the mail program signed in".into()),
+        Event::ClientRejected(protocol, _, why) => Draft {
+            protocol: Some(*protocol),
+            ..plain(EntryKind::TurnedAway, format!("a program was not let in: {why}"))
+        },
         Event::ClientMisconfigured(session, client, slip) => {
-            in_session(session, "mistake", format!("{}{slip}", on_another_computer(*client)))
+            in_session(session, EntryKind::Mistake, format!("{}{slip}", on_another_computer(*client)))
         }
         Event::ClientMisbehaved(session, client, misuse) => {
             let whose = on_another_computer(*client);
-            in_session(session, "misuse", format!("{whose}ostler ended the connection of a program: {misuse}"))
+            in_session(session, EntryKind::Misuse, format!("{whose}ostler ended the connection of a program: {misuse}"))
         }
         Event::GateLoginMade { account, server, how } => {
-            for_account(account, Protocol::Pop3, "gate", format!("login at {server} before sending: {how}"))
+            for_account(account, Protocol::Pop3, EntryKind::Gate, format!("login at {server} before sending: {how}"))
         }
         Event::GateOpenedLate { account, tries } => {
-            for_account(account, Protocol::Smtp, "gate", gate_opened_late(*tries))
+            for_account(account, Protocol::Smtp, EntryKind::Gate, gate_opened_late(*tries))
         }
         Event::Fetched { account, messages, changes, .. } => {
-            for_account(account, Protocol::Pop3, "fetched", fetched(*messages, *changes))
+            for_account(account, Protocol::Pop3, EntryKind::Fetched, fetched(*messages, *changes))
         }
-        Event::Mended { account, repairs } => for_account(account, Protocol::Smtp, "mended", mended(repairs)),
+        Event::Mended { account, repairs } => for_account(account, Protocol::Smtp, EntryKind::Mended, mended(repairs)),
         Event::Sent { account, recipients, .. } => {
             let text = format!("a message sent to {}", count(*recipients, "recipient"));
-            for_account(account, Protocol::Smtp, "sent", text)
+            for_account(account, Protocol::Smtp, EntryKind::Sent, text)
         }
-        Event::NotSent { account, why } => for_account(account, Protocol::Smtp, "not-sent", not_sent(why)),
+        Event::NotSent { account, why } => for_account(account, Protocol::Smtp, EntryKind::NotSent, not_sent(why)),
         Event::RecipientRefused { account, why } => {
-            for_account(account, Protocol::Smtp, "not-sent", recipient_refused(why))
+            for_account(account, Protocol::Smtp, EntryKind::NotSent, recipient_refused(why))
         }
-        Event::Failed(account, failure) => Draft { account: account.clone(), ..plain("failed", failure.to_string()) },
+        Event::Failed(account, failure) => {
+            Draft { account: account.clone(), ..plain(EntryKind::Failed, failure.to_string()) }
+        }
         Event::AccountChecked { account, trouble } => {
             let text = match trouble {
                 None => "checked: everything works".to_owned(),
                 Some((why, _)) => format!("checked: {why}"),
             };
-            Draft { account: Some(account.clone()), ..plain("checked", text) }
+            Draft { account: Some(account.clone()), ..plain(EntryKind::Checked, text) }
         }
         Event::SignedIn(account) => Draft {
             account: Some(account.clone()),
-            ..plain("signed-in-at-provider", "you have signed in at the provider in the web browser".into())
+            ..plain(EntryKind::SignedInAtProvider, "you have signed in at the provider in the web browser".into())
         },
         Event::SignedOut(account) => Draft {
             account: Some(account.clone()),
-            ..plain("signed-out-at-provider", "you have signed out at the provider".into())
+            ..plain(EntryKind::SignedOutAtProvider, "you have signed out at the provider".into())
         },
-        Event::Paused => plain("paused", "ostler is paused: new connections are asked to come back later".into()),
-        Event::Resumed => plain("resumed", "ostler is serving mail programs again".into()),
-        Event::Leaving(_) => plain("leaving", "load balancers are told that ostler is ending".into()),
-        Event::Stopping { .. } => plain("stopping", "ostler is ending".into()),
+        Event::Paused => {
+            plain(EntryKind::Paused, "ostler is paused: new connections are asked to come back later".into())
+        }
+        Event::Resumed => plain(EntryKind::Resumed, "ostler is serving mail programs again".into()),
+        Event::Leaving(_) => plain(EntryKind::Leaving, "load balancers are told that ostler is ending".into()),
+        Event::Stopping { .. } => plain(EntryKind::Stopping, "ostler is ending".into()),
         Event::AccountChosen(..)
         | Event::SessionStateChanged(..)
         | Event::SessionEnded(_)

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::events::journal::EntryKind;
 use crate::guide::{Client, GuideValues};
 use ostler_mail::account::Account;
 
@@ -41,23 +42,25 @@ impl Watch {
             return None;
         }
         let text = entry["text"].as_str()?.to_owned();
-        let kind = entry["kind"].as_str()?;
+        let kind = EntryKind::of(entry);
         match kind {
-            "fetched" => self.awaits_fetch = false,
-            "sent" => self.awaits_send = false,
+            EntryKind::Fetched => self.awaits_fetch = false,
+            EntryKind::Sent => self.awaits_send = false,
             _ => {}
         }
         let seen = match kind {
-            "signed-in" => Seen::Good(format!("{text} as {}", self.account)),
-            "connected" | "fetched" | "sent" | "gate" | "resumed" => Seen::Good(text),
-            "not-sent" | "failed" | "mistake" | "misuse" | "turned-away" | "door-shut" | "settings-wrong"
-            | "paused" | "stopping" | "remark" => Seen::Bad(text),
+            EntryKind::SignedIn => Seen::Good(format!("{text} as {}", self.account)),
+            EntryKind::Connected | EntryKind::Fetched | EntryKind::Sent | EntryKind::Gate | EntryKind::Resumed => {
+                Seen::Good(text)
+            }
             // The reader changed the settings, as the guide asked, and they are in force.
-            "settings" | "door" => Seen::Good(text),
+            EntryKind::Settings | EntryKind::Door => Seen::Good(text),
+            EntryKind::Paused | EntryKind::Stopping | EntryKind::Remark => Seen::Bad(text),
+            trouble if trouble.is_trouble() => Seen::Bad(text),
             _ => return None,
         };
         // A program that retries every few seconds would fill the screen with one line.
-        if self.last.as_ref() == Some(&seen) && !matches!(kind, "fetched" | "sent") {
+        if self.last.as_ref() == Some(&seen) && !matches!(kind, EntryKind::Fetched | EntryKind::Sent) {
             return None;
         }
         self.last = Some(seen.clone());

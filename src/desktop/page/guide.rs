@@ -15,6 +15,7 @@ use super::account::hidden_fields;
 use super::layout::{NavItem, Tone, View, badge, remove_heading};
 use super::words::on_page;
 use super::{App, Shared, link_to, percent_encode};
+use crate::events::journal::EntryKind;
 use crate::guide::obstacles;
 use crate::guide::{self, Client, GuideValues, Reader, Seen, System, Watch};
 use crate::proxy::now;
@@ -175,9 +176,10 @@ fn render_watch(
         }
         if entry["account"] == account.name.as_str() {
             let fetches = entry["protocol"] == "pop3";
-            came |= entry["kind"] == "signed-in" && fetches;
-            fetched |= entry["kind"] == "fetched";
-            sent |= entry["kind"] == "sent";
+            let kind = EntryKind::of(entry);
+            came |= kind == EntryKind::SignedIn && fetches;
+            fetched |= kind == EntryKind::Fetched;
+            sent |= kind == EntryKind::Sent;
         }
     }
     let status = shared.engine.events.document(|name| shared.engine.account_now(name, now()));

@@ -14,6 +14,7 @@ use super::words::on_page;
 use super::{App, Shared, link_to};
 use crate::diagnose::explain::explain;
 use crate::events::history::{AccountHistory, HistoryItem, Kind};
+use crate::events::journal::EntryKind;
 use crate::events::log;
 use crate::proxy::now;
 use ostler_mail::account::Settings;
@@ -132,13 +133,13 @@ fn list_lines<'a>(entries: &[&'a Value]) -> Vec<ListLine<'a>> {
         text,
         time: entry["time"].as_str().unwrap_or(""),
         account: entry["account"].as_str(),
-        is_bad: is_bad(entry),
+        is_bad: EntryKind::of(entry).is_trouble(),
     };
     for entry in entries {
         let text = on_page(entry["text"].as_str().unwrap_or(""));
-        match (entry["kind"].as_str(), doors.take()) {
-            (Some("door"), newest) => doors = newest.or(Some(entry)),
-            (Some("settings"), Some(_)) => lines.push(line(entry, format!("{text}; {DOORS_OPEN}"))),
+        match (EntryKind::of(entry), doors.take()) {
+            (EntryKind::Door, newest) => doors = newest.or(Some(entry)),
+            (EntryKind::Settings, Some(_)) => lines.push(line(entry, format!("{text}; {DOORS_OPEN}"))),
             (_, newest) => {
                 lines.extend(newest.map(|door| ListLine { account: None, ..line(door, DOORS_OPEN.into()) }));
                 lines.push(line(entry, text));
@@ -166,11 +167,6 @@ fn render_entries(entries: &[&Value]) -> Markup {
             }
         }
     }
-}
-
-fn is_bad(entry: &Value) -> bool {
-    let bad = ["not-sent", "failed", "mistake", "misuse", "turned-away", "door-shut", "settings-wrong"];
-    bad.iter().any(|kind| entry["kind"] == *kind)
 }
 
 pub(super) async fn report(shared: App) -> Response {
@@ -342,7 +338,7 @@ mod tests {
         let mut journal = crate::events::journal::Journal::default();
         let refused = crate::events::event::Event::SettingsRejected(vec!["3:1: pop4: is no key".into()]);
         let entry = serde_json::to_value(journal.record(&refused, |_| None).unwrap()).unwrap();
-        assert!(is_bad(&entry), "{entry}");
+        assert!(EntryKind::of(&entry).is_trouble(), "{entry}");
     }
 
     #[test]
