@@ -369,7 +369,8 @@ fn a_changed_file_is_in_force_within_seconds() {
         let began = Instant::now();
         change(&home, &text);
         wait_for("the door to move", || (opens(moved) && refuses(home.pop3)).then_some(()));
-        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        // A second or two, the rest for a busy machine.
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
         assert_eq!(listening_socket(home.smtp).as_ref(), Some(&unchanged), "the SMTP door was opened anew");
         // A new client sees the new settings, and the new account.
         let mut after = Client::greeted(moved, "+OK");
@@ -449,7 +450,8 @@ fn doors_that_change_places_both_open() {
         (greeting(smtp)?.starts_with("+OK") && greeting(pop3)?.starts_with("220 ")).then_some(())
     });
     Client::greeted(pop3, "220 ");
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    // A second or two, the rest for a busy machine.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     assert!(!ostler.err.text().contains("cannot be opened"), "{}", ostler.err.text());
     ostler.end_well();
 }
@@ -812,7 +814,8 @@ fn a_second_signal_does_not_wait() {
     let began = Instant::now();
     ostler.signal(Signal::TERM);
     ostler.ended();
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // Less than it waits for sessions after the first signal.
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     // The provider never saw the end of the message.
     assert!(!text(&mta.rest()).contains("\r\n.\r\n"));
     let rest = text(&smtp.rest());

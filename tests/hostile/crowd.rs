@@ -380,6 +380,6 @@ fn an_address_that_is_dead_costs_less_than_a_second() {
         let (verdict, last) = send(ostler.smtp, MESSAGE);
         assert_eq!(verdict.as_deref(), Some("250 2.0.0 queued"), "{name}: {last:?}");
         // A quarter of a second for the dead one, the rest for a busy machine.
-        assert!(asked.elapsed() < Duration::from_secs(5), "{name}: {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(15), "{name}: {:?}", asked.elapsed());
     }
 }

@@ -179,7 +179,7 @@ fn a_fetching_client_that_goes_at_any_point_without_quit_commits_nothing() {
             if peer.connections() > 0 || count > 1 {
                 let asked = Instant::now();
                 let received = peer.over(0).received;
-                assert!(asked.elapsed() < Duration::from_secs(5), "{count}: {:?}", asked.elapsed());
+                assert!(asked.elapsed() < Duration::from_secs(20), "{count}: {:?}", asked.elapsed());
                 assert!(memchr::memmem::find(&received, b"QUIT").is_none(), "{count} {waits} {reset}");
                 honest_fetch(ostler.pop3);
             }

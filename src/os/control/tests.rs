@@ -219,7 +219,7 @@ async fn a_handler_that_takes_its_time_holds_up_nobody() {
             sleep(Duration::from_millis(50)).await;
             let start = Instant::now();
             let answer = world.ask("a.toml", Request::Status).await.unwrap();
-            assert!(start.elapsed() < Duration::from_secs(2));
+            assert!(start.elapsed() < Duration::from_secs(20));
             answer
         };
         tokio::join!(slow, quick)
@@ -307,7 +307,7 @@ mod on_unix {
             }
             let start = Instant::now();
             let answer = world.ask("a.toml", Request::Status).await.unwrap();
-            assert!(start.elapsed() < Duration::from_secs(2));
+            assert!(start.elapsed() < EXCHANGE_STEP_TIMEOUT);
             // More than are served at once: those that send nothing are dropped in time.
             for _ in 0..100 {
                 silent.push(UnixStream::connect(socket(&world)).await.unwrap());
