@@ -52,7 +52,7 @@ impl Drop for Listening {
     }
 }
 
-/// A port for a server that cannot be told to take any: free now, below the range the system hands out by
+/// A port for a server that cannot be told to take any: free now, below those that the system gives out by
 /// itself, and no other test (of this process or another) gets it as long as this process lives.
 pub fn free_port() -> u16 {
     static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
@@ -63,8 +63,9 @@ pub fn free_port() -> u16 {
     let locks = std::env::temp_dir().join(format!("ostler-test-ports-{user}"));
     std::fs::create_dir_all(&locks).expect("the folder of the port locks");
     let first = RandomState::new().hash_one(std::process::id());
-    for step in 0..20_000 {
-        let port = 10_000 + ((first.wrapping_add(step)) % 20_000) as u16;
+    let count = u64::from(end_of_ports() - FIRST_PORT);
+    for step in 0..count {
+        let port = FIRST_PORT + (first.wrapping_add(step) % count) as u16;
         let Ok(lock) = File::create(locks.join(port.to_string())) else { continue };
         #[cfg(unix)]
         if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -77,6 +78,16 @@ pub fn free_port() -> u16 {
         return port;
     }
     panic!("no free port");
+}
+
+/// The lowest port that a test gets.
+const FIRST_PORT: u16 = 10_000;
+
+/// The end of the ports for tests. From there on the system gives them to whoever connects somewhere, at any time.
+fn end_of_ports() -> u16 {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let given_out = range.split_whitespace().next().and_then(|first| first.parse().ok());
+    given_out.unwrap_or(30_000).clamp(FIRST_PORT + 1_000, 30_000)
 }
 
 /// Whether somebody listens at this port of this computer. The socket that finds out does not listen itself: a copy
