@@ -340,6 +340,77 @@ mod tests {
     }
 
     #[test]
+    fn a_body_from_a_fast_client_follows_its_bdat_as_it_is() {
+        let lines = b"x\r\n".repeat(MAX_PIECE_OCTETS / 2);
+        let announced = |pieces: &mut Pieces, octets: &[u8]| {
+            let mut out = Vec::new();
+            let follow = pieces.announce(octets, &mut out);
+            (follow, String::from_utf8(out).unwrap())
+        };
+        let works = || Pieces::new(Chunking::Works, true);
+        // Whole lines follow; what is behind them waits, and begins the next piece.
+        let mut pieces = works();
+        let octets = &lines[..PIECE_OCTETS];
+        assert_eq!(announced(&mut pieces, octets), (Some(32_766), "BDAT 32766\r\n".into()));
+        assert!(pieces.is_owed());
+        let next = &lines[2..][..PIECE_OCTETS];
+        assert_eq!(announced(&mut pieces, next), (Some(32_767), "BDAT 32769\r\nx\r".into()));
+        // No piece is longer than the most.
+        let mut pieces = works();
+        pieces.take(&lines[..30_000], false);
+        let (follow, line) = announced(&mut pieces, &lines[..MAX_PIECE_OCTETS]);
+        assert_eq!((follow, line.lines().next()), (Some(35_535), Some("BDAT 65535")));
+        // A line that is longer than a piece is cut.
+        let mut pieces = works();
+        let long = [b'x'; PIECE_OCTETS];
+        assert_eq!(announced(&mut pieces, &long), (Some(32_767), "BDAT 32767\r\n".into()));
+        assert_eq!(said(&mut pieces), "");
+        pieces.take(b"\r\n.\r\n", true);
+        yes(&mut pieces);
+        assert_eq!(said(&mut pieces), "BDAT 3 LAST\r\nx\r\n");
+    }
+
+    #[test]
+    fn octets_are_taken_that_cannot_follow_as_they_are() {
+        let lines = b"x\r\n".repeat(PIECE_OCTETS);
+        let octets = &lines[..PIECE_OCTETS];
+        let works = || Pieces::new(Chunking::Works, true);
+        // Too few for a piece; with a dot that DATA has added; to a provider on trial.
+        let cases = [
+            (works(), &lines[..PIECE_OCTETS - 1]),
+            (works(), &[b"..", octets].concat()[..]),
+            (Pieces::new(Chunking::Untried, true), octets),
+        ];
+        for (mut pieces, octets) in cases {
+            let mut out = Vec::new();
+            assert_eq!((pieces.announce(octets, &mut out), out.len()), (None, 0), "{pieces:?}");
+        }
+        // A provider without pipelining that has not answered the last piece.
+        let mut pieces = Pieces::new(Chunking::Works, false);
+        assert!(pieces.announce(octets, &mut Vec::new()).is_some());
+        assert!(pieces.announce(octets, &mut Vec::new()).is_none());
+        yes(&mut pieces);
+        assert!(pieces.announce(octets, &mut Vec::new()).is_some());
+    }
+
+    #[test]
+    fn more_is_taken_until_a_piece_is_there() {
+        let lines = b"x\r\n".repeat(PIECE_OCTETS);
+        for (known, at_first) in [(Chunking::Works, MAX_PIECE_OCTETS), (Chunking::Untried, PIECE_OCTETS)] {
+            let mut pieces = Pieces::new(known, true);
+            assert_eq!(pieces.most(), at_first);
+            pieces.take(&lines[..PIECE_OCTETS], false);
+            assert!(!pieces.is_full());
+            assert_eq!(pieces.most(), PIECE_OCTETS);
+            pieces.take(&lines[2..3], false);
+            assert!(pieces.is_full());
+        }
+        let mut pieces = Pieces::new(Chunking::Works, true);
+        pieces.take(b"x\r\n.\r\n", true);
+        assert!(pieces.is_full());
+    }
+
+    #[test]
     fn what_a_refusal_says_of_bdat() {
         for (known, code, then) in [
             (Chunking::Untried, 500, Chunking::Fails),
