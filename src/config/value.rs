@@ -87,7 +87,7 @@ pub fn host(text: &str) -> Result<String, Why> {
     let bare = idn::domain(bare).ok_or("contains letters that no host name has")?;
     // A final dot is good DNS, but no certificate has it in its names.
     let bare = bare.strip_suffix('.').unwrap_or(&bare).to_ascii_lowercase();
-    if ServerName::try_from(bare.as_str()).is_ok() {
+    if !bare.ends_with('.') && ServerName::try_from(bare.as_str()).is_ok() {
         return Ok(bare);
     }
     Err(if text.is_empty() {
@@ -299,6 +299,7 @@ mod tests {
     #[test]
     fn hosts_are_names_a_certificate_can_have() {
         assert_eq!(host("Mail.Example.NET."), Ok("mail.example.net".into()));
+        assert!(host("mail.example.net..").is_err());
         assert_eq!(host("[::1]"), Ok("::1".into()));
         assert_eq!(host("192.0.2.1"), Ok("192.0.2.1".into()));
         for wrong in

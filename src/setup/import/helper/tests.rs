@@ -135,6 +135,15 @@ fn f01_a_server_for_sending_is_proposed_of_the_same_company() {
     assert_eq!(of("mailhub"), ["mailhub"]);
 }
 
+#[test]
+fn f01_a_name_with_two_dots_at_its_end_is_no_server() {
+    assert_eq!(undone_at("pop3.norton.antivirus", "/a..", None), None);
+    assert_eq!(
+        told(undone_at("pop3.norton.antivirus", "tern/pop.plover.example.", None)),
+        "pop.plover.example as tern"
+    );
+}
+
 /// A host that no helper is at.
 fn provider() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z]{1,8}\\.[a-z]{1,8}\\.(example|net|co\\.uk)", "192\\.0\\.2\\.[0-9]{1,2}"]
