@@ -284,6 +284,12 @@ mod tests {
         pieces.on_lost();
         assert_eq!(pieces.known(), Chunking::Fails);
         assert!(pieces.take_back().is_some_and(|back| back == [long.as_bytes(), b"."].concat()));
+        // What a provider that understands BDAT was given is not kept, so it cannot be said again.
+        let mut pieces = Pieces::new(Chunking::Works, true);
+        pieces.take(long.as_bytes(), false);
+        assert!(said(&mut pieces).starts_with("BDAT ") && pieces.is_owed());
+        pieces.on_lost();
+        assert_eq!(pieces.take_back(), None);
         // Before the first piece.
         let mut pieces = Pieces::new(Chunking::Works, true);
         pieces.take(b"a\r\n", false);
