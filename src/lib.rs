@@ -1,5 +1,5 @@
 //! ostler lets old mail programs go on working with today's providers: it listens on this computer for plain
-//! POP3 and SMTP, signs in at the provider over verified TLS with the stored credentials, and passes mail through.
+//! POP3, IMAP and SMTP, signs in at the provider over verified TLS with the stored credentials, and passes mail through.
 //!
 //! `docs/architecture.md` is the map of these modules.
 

@@ -30,7 +30,7 @@ pub(crate) struct Entry {
     pub(crate) time: String,
     pub(crate) session: Option<SessionId>,
     pub(crate) account: Option<String>,
-    /// `pop3` or `smtp`.
+    /// `pop3`, `imap` or `smtp`.
     pub(crate) protocol: Option<&'static str>,
     pub(crate) kind: EntryKind,
     /// What happened and, if something went wrong, what to do; one line.

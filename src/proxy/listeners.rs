@@ -68,7 +68,7 @@ impl Listeners {
         for address in unused.iter().filter(|address| !self.unused.contains(address)) {
             let text = format!(
                 "systemd has opened {address} for ostler, and no door has this address: mail programs that connect there wait \
-                 in vain; add it to `pop3` or `smtp` in [local] of the settings, or stop the socket unit"
+                 in vain; add it to `pop3`, `imap` or `smtp` in [local] of the settings, or stop the socket unit"
             );
             self.engine.events.publish(Event::Warning(text));
         }
