@@ -27,7 +27,7 @@ use dialogue::Dialogue;
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::issuer::Issuer;
 use ostler_mail::account::{Account, CommandLine, Protocol, SecretSource, Settings};
-use ostler_mail::failure::error_chain;
+use ostler_mail::failure::{as_word, error_chain};
 use ostler_mail::readable::{PROFILES, Readable};
 
 #[derive(Debug, Clone, Args)]
@@ -401,11 +401,11 @@ fn plan_from_options(options: &Options, settings: &Settings, address: &str) -> R
     let smtp_username = checked(&options.smtp_username, "--smtp-username", value::username)?;
     let send_through = checked(&options.send_through, "--send-through", value::address)?;
     if let Some(known) = keep::existing(settings, name.as_deref().unwrap_or(&address), &address) {
+        let (known, word) = (&known.name, as_word(&known.name));
         return Err(Abort(
             1,
             format!(
-                "the account {} exists already; `ostler remove {}` removes it, `ostler password {}` changes its password",
-                known.name, known.name, known.name
+                "the account {known} exists already; `ostler remove {word}` removes it, `ostler password {word}` changes its password"
             ),
         ));
     }

@@ -9,6 +9,7 @@ use crate::config::{self, EditError, LoadError, NotEdited};
 use crate::os::turn::{self, Turn};
 use crate::vault::{SecretStore, Vault, VaultError};
 use ostler_mail::account::{Account, Alias, Settings};
+use ostler_mail::failure::as_word;
 
 /// How long to wait for another process that saves an account: as long as its user may look at the keyring's prompt.
 const ACCOUNTS_TURN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -17,7 +18,7 @@ const ACCOUNTS_TURN_TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeepError {
     /// An account has this name or address already.
-    #[error("there is an account {0} already; `ostler remove {0}` removes it")]
+    #[error("there is an account {0} already; `ostler remove {word}` removes it", word = as_word(.0))]
     Exists(String),
     /// The settings file has mistakes, so nothing can be added to it.
     #[error("nothing was saved, because the settings file has to be corrected first")]

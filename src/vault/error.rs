@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ostler_mail::account::Account;
 use ostler_mail::account::issuer::Issuer;
+use ostler_mail::failure::as_word;
 
 use super::LOCAL_ENTRY;
 use super::command::CommandTrouble;
@@ -73,7 +74,7 @@ pub enum VaultError {
         kept_in: SecretStore,
     },
     /// The place has no such entry; a keyring that exists for this session only answers the same.
-    #[error("{place} has no password for account \"{account}\" (ostler, {entry}): run `ostler password {account}`")]
+    #[error("{place} has no password for account \"{account}\" (ostler, {entry}): run `ostler password {word}`", word = as_word(account))]
     NoEntry {
         /// The account's name.
         account: String,

@@ -8,6 +8,7 @@ use crate::guide::GuideValues;
 use crate::setup::{Identity, Plan, Proposal};
 use ostler_mail::account::endpoint::Endpoint;
 use ostler_mail::account::{Access, Account, Alias, Protocol, SecretSource, Security, Server, Settings};
+use ostler_mail::failure::as_word;
 use ostler_mail::idn;
 use ostler_mail::oauth2::tokens::is_kept_for;
 use ostler_mail::secret::Secret;
@@ -108,7 +109,7 @@ fn next_text(decision: &Decision, running: Running) -> String {
         text += "One of these servers is used WITHOUT ENCRYPTION, as you asked: anyone along the way can read mail and password.\n\n";
     }
     if !decision.works && account.servers().any(is_kept_for) {
-        let name = &account.name;
+        let name = as_word(&account.name);
         text += &format!("If you have not signed in at the company yet, do that next: `ostler sign-in {name}`.\n");
     }
     text += "Step by step for your program: `ostler guide` lists the programs, `ostler guide outlook-express` is one of them.\n";

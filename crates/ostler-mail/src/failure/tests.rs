@@ -207,3 +207,17 @@ fn who_has_no_imap_is_not_told_of_pop() {
     let [advice, _] = advice_for("mail.example.net", PasswordFrom::Keyring, "NO IMAP access is disabled", false);
     assert!(advice.contains("POP3 or IMAP"), "{advice}");
 }
+
+#[test]
+fn a_name_is_one_word_for_a_shell_whatever_is_in_it() {
+    for (name, word) in [
+        ("ann@example.net", "ann@example.net"),
+        ("my account #1", "\"my account #1\""),
+        ("Ann's", "\"Ann's\""),
+        ("a \"b\" c", "'a \"b\" c'"),
+        ("cash$home", "'cash$home'"),
+        ("it's $1", "'it'\\''s $1'"),
+    ] {
+        assert_eq!(as_word(name), word);
+    }
+}

@@ -36,8 +36,15 @@ pub fn spoken(protocol: Protocol) -> &'static str {
     }
 }
 
-/// The name as one word of a command line.
+/// The name as one word of a command line. Double quotes are those that both Windows and Unix know; in single quotes, which
+/// only a shell of Unix knows, nothing means anything but itself.
 pub fn as_word(name: &str) -> String {
     let is_word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"@._-+".contains(&b));
-    if is_word { name.to_owned() } else { format!("\"{name}\"") }
+    if is_word {
+        name.to_owned()
+    } else if name.contains(['"', '$', '`', '\\', '!']) {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    } else {
+        format!("\"{name}\"")
+    }
 }
