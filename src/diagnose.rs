@@ -236,6 +236,8 @@ enum KnownSecret {
 pub(crate) struct Doctor<'a> {
     engine: Arc<Engine>,
     account: Arc<Account>,
+    /// Whether the account is in the settings, where it can be corrected.
+    is_saved: bool,
     /// Why the provider has switched its service off, if it is known to have.
     closed: Option<String>,
     steps: Vec<Step>,
@@ -245,7 +247,12 @@ pub(crate) struct Doctor<'a> {
 impl<'a> Doctor<'a> {
     /// Checks one of the engine's accounts; `on_step` is called after each step.
     pub(crate) fn new(engine: Arc<Engine>, account: Arc<Account>, on_step: impl FnMut(&Step) + 'a) -> Self {
-        Self { engine, account, closed: None, steps: Vec::new(), on_step: Box::new(on_step) }
+        Self { engine, account, is_saved: true, closed: None, steps: Vec::new(), on_step: Box::new(on_step) }
+    }
+
+    /// The account is being tried before it is saved.
+    pub(crate) fn of_unsaved(self) -> Self {
+        Self { is_saved: false, ..self }
     }
 
     /// All steps, in the order in which they were tried.
@@ -311,7 +318,8 @@ impl<'a> Doctor<'a> {
             Some(_) => format!("{}; {}", cause.means, cause.likely),
             None => cause.likely.clone(),
         };
-        let (found_cause, found_advice) = look.map_or((None, None), |look| (Some(look.cause), look.advice));
+        let (found_cause, found_advice) = look
+            .map_or((None, None), |look| (Some(look.cause), look.advice.map(|advice| advice.in_words(self.is_saved))));
         let cause = self.closed.clone().or(found_cause).or_else(|| known.map(text));
         let closed_advice = self.closed.as_ref().map(|_| {
             format!(
@@ -322,6 +330,8 @@ impl<'a> Doctor<'a> {
             .or(found_advice)
             .or_else(|| by_words.map(|cause| failure.with_place_of_password(&cause.next).replace("NAME", &name)))
             .unwrap_or_else(|| failure.advice());
+        // An account that is being added is in no settings, where something could be corrected.
+        let advice = if self.is_saved { advice } else { advice.replace(" in the settings", "") };
         (cause, advice)
     }
 

@@ -44,12 +44,40 @@ pub(super) struct Look {
     /// The likely cause of the failure, without a full stop.
     pub(super) cause: String,
     /// What to do, if the look found better advice than the kind of failure gives.
-    pub(super) advice: Option<String>,
+    pub(super) advice: Option<Advice>,
+}
+
+/// What to do about what a look has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Advice {
+    Text(String),
+    /// Use this port of the server, with this security.
+    Port(u16, Security),
+}
+
+impl Advice {
+    /// In words; where an account is not in the settings yet, there is no server to correct.
+    pub(super) fn in_words(self, is_saved: bool) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Port(port, security) if is_saved => {
+                format!("write port = {port} and security = \"{}\" for this server in the settings", security.name())
+            }
+            Self::Port(port, Security::Tls) => format!("use port {port} with TLS for this server"),
+            Self::Port(port, Security::StartTls) => format!("use port {port} with STARTTLS for this server"),
+            Self::Port(port, Security::None) => format!("use port {port} without encryption for this server"),
+        }
+    }
 }
 
 impl Look {
     fn new(cause: String, advice: impl Into<String>) -> Self {
-        Self { cause, advice: Some(advice.into()) }
+        Self { cause, advice: Some(Advice::Text(advice.into())) }
+    }
+
+    /// Another port of the same server is the right one.
+    pub(super) fn at_port(cause: String, port: u16, security: Security) -> Self {
+        Self { cause, advice: Some(Advice::Port(port, security)) }
     }
 
     fn of(cause: &str) -> Option<Self> {
@@ -74,7 +102,7 @@ pub(super) async fn look(
             Failure::NoStartTls { .. } => find_other_port(engine, server, &timeouts).await.map(|(port, security)| {
                 let cause =
                     format!("port {} offers no encryption, but port {port} of the same server does", server.port);
-                Look::new(cause, advise_port(port, security))
+                Look::at_port(cause, port, security)
             }),
             Failure::NotTls { .. } | Failure::Lost { waiting: Waiting::Tls, .. } => {
                 look_in_clear(engine, server, &timeouts).await
@@ -103,10 +131,6 @@ fn short_timeouts(timeouts: &Timeouts) -> Timeouts {
         reply: timeouts.reply.min(REPLY_TIMEOUT),
         ..timeouts.clone()
     }
-}
-
-fn advise_port(port: u16, security: Security) -> String {
-    format!("write port = {port} and security = \"{}\" for this server in the settings", security.name())
 }
 
 /// The same server at another port or with other security, without signing in.
@@ -188,7 +212,7 @@ async fn look_at_ports(
         } else {
             format!("nothing listens on port {own}, but port {port} of the same server answers: the port is wrong")
         };
-        return Look::new(cause, advise_port(port, security));
+        return Look::at_port(cause, port, security);
     }
     let tried: Vec<String> = other_usual_ports(server).into_iter().map(|(port, _)| port.to_string()).collect();
     let tried = format!("neither port {own} of {host} nor any of the usual ones ({}) answers", tried.join(", "));
@@ -266,9 +290,10 @@ async fn look_in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) ->
         Some(protocol) if protocol == server.protocol => {
             let offers = greet(engine, &variant(server, port, Security::StartTls), timeouts).await;
             match offers {
-                Ok(()) => Some(Look::new(
+                Ok(()) => Some(Look::at_port(
                     format!("port {port} starts without TLS and switches to it on request (STARTTLS)"),
-                    advise_port(port, Security::StartTls),
+                    port,
+                    Security::StartTls,
                 )),
                 Err(Failure::NoStartTls { .. }) => Some(Look::new(
                     format!("port {port} offers no encryption"),
@@ -289,7 +314,7 @@ async fn look_in_clear(engine: &Engine, server: &Server, timeouts: &Timeouts) ->
 async fn look_for_tls(engine: &Engine, server: &Server, timeouts: &Timeouts) -> Option<Look> {
     if greet(engine, &variant(server, server.port, Security::Tls), timeouts).await.is_ok() {
         let cause = format!("port {} speaks TLS from the start and waits for ostler to begin", server.port);
-        return Some(Look::new(cause, advise_port(server.port, Security::Tls)));
+        return Some(Look::at_port(cause, server.port, Security::Tls));
     }
     let words = read_plain_greeting(engine, server, timeouts).await?;
     if is_web_server(&words) { Look::of("portal") } else { None }

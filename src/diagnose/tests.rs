@@ -32,3 +32,20 @@ fn a_provider_known_to_be_closed_is_the_cause_of_whatever_fails() {
     assert!(steps.iter().all(|step| step.is_ok() || step.cause.is_some()));
     assert!(steps.iter().all(|step| !step.is_ok() || (step.cause.is_none() && step.client_messages.is_empty())));
 }
+
+/// `ostler add` told its user to correct settings that an account has only once it is saved.
+#[test]
+fn an_account_that_is_being_added_has_no_settings_to_correct() {
+    let account = Arc::new(testing::account("home", "ann@example.net", "ann"));
+    let settings = testing::settings(Access::SameUser, vec![Arc::clone(&account)], &[]);
+    let engine = Arc::new(Engine::new(Settings::clone(&settings), Vault::new(), Events::default()));
+    let doctor = || Doctor::new(Arc::clone(&engine), Arc::clone(&account), |_| ());
+    let failure = Failure::NameNotFound { at: account.pop3.as_ref().unwrap().into() };
+    let advice = |doctor: &Doctor<'_>, look| doctor.explain(&failure, look).1;
+    let look = || Some(likely_cause::Look::at_port("the port is wrong".into(), 110, Security::StartTls));
+    let (saved, unsaved) = (doctor(), doctor().of_unsaved());
+    assert_eq!(advice(&saved, look()), "write port = 110 and security = \"starttls\" for this server in the settings");
+    assert_eq!(advice(&unsaved, look()), "use port 110 with STARTTLS for this server");
+    assert_eq!(advice(&saved, None), "check the spelling of host in the settings, and that this computer is online");
+    assert_eq!(advice(&unsaved, None), "check the spelling of host, and that this computer is online");
+}

@@ -132,7 +132,7 @@ impl<'a, T: SetupUi> Trial<'a, T> {
     fn doctor(&mut self, account: &Account) -> Doctor<'_> {
         let engine = self.engine(account);
         let ui = &mut *self.ui;
-        Doctor::new(engine, Arc::new(account.clone()), move |step| ui.step(step))
+        Doctor::new(engine, Arc::new(account.clone()), move |step| ui.step(step)).of_unsaved()
     }
 
     /// Tries all steps to one server of an account.
