@@ -124,6 +124,23 @@ impl Ahead {
         self.forget_below(u64::MAX);
     }
 
+    /// The client resets the session (RSET). The provider forgets which messages were accessed (RFC 1460), those that were read ahead
+    /// too; so that what it says of them stays true, nothing more is read ahead.
+    pub(super) fn reset(&mut self) {
+        self.stop();
+        self.highest = 0;
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept_octets(&self) -> usize {
+        self.kept_octets
+    }
+
+    /// Whether the octets that are kept for the client are more than any list that is true lets come.
+    pub(super) fn keeps_too_much(&self) -> bool {
+        self.kept_octets > MAX_KEPT_OCTETS
+    }
+
     /// The client deletes a message. The provider must not be asked for it any more. If it is ahead, nothing more is read ahead.
     pub(super) fn note_deletion(&mut self, number: Option<u64>) {
         match number.filter(|number| *number <= self.last) {

@@ -51,6 +51,8 @@ enum Expected {
     Last(u64),
     /// The message of this number, which is read ahead.
     Ahead(u64),
+    /// One line, behind which no message was accessed and none is deleted (RSET).
+    Reset,
     /// One line, the last.
     Quit,
 }
@@ -86,6 +88,8 @@ pub struct Pop3Filter {
     asked: VecDeque<Asker>,
     ahead: Ahead,
     now: Moment,
+    /// How many octets of the answer that is read ahead have come.
+    octets_ahead: usize,
     /// Since when the pace of the line is measured, and how many octets of texts have come since then.
     measured: (Moment, u64),
     /// Nothing more is heard of the server and nothing said to it: it has closed, or has broken the rules where the client
@@ -136,6 +140,7 @@ impl Pop3Filter {
             asked: VecDeque::new(),
             ahead: Ahead::new(may_read_ahead),
             now: Moment::default(),
+            octets_ahead: 0,
             measured: (Moment::default(), 0),
             is_alone: false,
             breach: None,
@@ -273,7 +278,7 @@ impl Pop3Filter {
                 State::Text(_) => self.text_said(input, &mut at, say),
                 // The octets before these leave first.
                 State::Ahead(..) | State::Over if at > 0 => Some(Pass::Forward(at)),
-                State::Ahead(..) => Some(Pass::Replaced(self.keep_and_catch_up(input, say))),
+                State::Ahead(..) => Some(Pass::Replaced(self.keep_and_catch_up(input, say)?)),
                 State::Over => Some(Pass::Stop),
                 State::Status | State::Capabilities(_) => self.line_said(input, &mut at, say)?,
             };
@@ -328,13 +333,15 @@ impl Pop3Filter {
                 parse_stat(raw).into_iter().for_each(|mailbox| self.forecast.set_mailbox(mailbox));
             }
             Some(Expected::Capabilities) if status == Status::Ok => self.state = State::Capabilities(0),
+            Some(Expected::Reset) if status == Status::Ok => self.highest_fetched = 0,
             // Also after -ERR: the server closes in any case (RFC 1939, section 6).
             Some(Expected::Quit) => self.state = State::Over,
             Some(Expected::Instead(reply)) => return Ok(Some(format!("{reply}\r\n"))),
             Some(Expected::Last(ahead)) if parse_last(raw).is_some_and(|n| self.highest_fetched < n && n <= ahead) => {
                 return Ok(Some(format!("+OK {}\r\n", self.highest_fetched)));
             }
-            Some(Expected::Line | Expected::Text(_) | Expected::Capabilities | Expected::Last(_)) => {}
+            Some(Expected::Line | Expected::Text(_) | Expected::Capabilities | Expected::Last(_) | Expected::Reset) => {
+            }
             // What is read ahead is asked for before anything that the client asks for after it.
             Some(Expected::Ahead(_)) | None => return Err(unasked(raw)),
         }
@@ -438,6 +445,10 @@ impl Pop3Filter {
                 Expected::Line
             }
             "LAST" => Expected::Last(self.ahead.highest()),
+            "RSET" => {
+                self.ahead.reset();
+                Expected::Reset
+            }
             "QUIT" => {
                 self.ahead.stop();
                 Expected::Quit
@@ -531,14 +542,15 @@ fn too_long(line: &[u8]) -> Misuse {
 
 impl Filter for Pop3Filter {
     fn server_said(&mut self, input: &[u8], say: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        // What is not heard is not kept either, however much of it comes.
         if self.is_alone {
-            return Ok(Pass::Stop);
+            return Ok(Pass::Replaced(input.len()));
         }
         match self.hear_server(input, say) {
             // The client hears of it when it gets there, as if nothing had been asked ahead.
             Err(breach) if self.is_breach_ahead() => {
                 (self.is_alone, self.breach) = (true, Some(breach));
-                Ok(Pass::Stop)
+                Ok(Pass::Replaced(input.len()))
             }
             heard => heard,
         }

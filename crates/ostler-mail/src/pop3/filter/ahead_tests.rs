@@ -78,6 +78,7 @@ impl Provider {
             }
             ("RSET", _) => {
                 self.deleted.fill(false);
+                self.last = 0;
                 b"+OK\r\n".to_vec()
             }
             ("LAST", _) => format!("+OK {}\r\n", self.last).into_bytes(),
@@ -375,6 +376,75 @@ fn sizes_that_were_wrong_end_it() {
     let mut with = play(provider.clone(), true, &commands);
     assert!(with.to_client == play(provider, false, &commands).to_client);
     assert!(with.filter.ahead.take(5).is_none());
+}
+
+/// A mailbox whose third message is this long, but listed with one octet, and a client behind its second message: nothing of the
+/// third has arrived.
+fn before_a_long_third(octets: usize) -> Played {
+    let mut provider = mailbox(3);
+    provider.messages[2] = [vec![b'x'; octets], b"\r\n".to_vec()].concat();
+    provider.sizes = Some(vec![1; 3]);
+    let mut played = play(provider, true, &one_by_one(&["RETR 1"]));
+    played.client_says("RETR 2");
+    while !played.provider.heard.iter().any(|line| line == "RETR 3") {
+        played.arrives(1);
+    }
+    played
+}
+
+/// Memory grew with the message, for the client wanted it, but behind another answer.
+#[test]
+fn a_message_that_is_far_longer_than_listed_ends_a_session_whose_client_waits_for_something_else() {
+    for (octets, commands, is_kept_waiting) in [
+        (1024 * 1024, &["STAT", "RETR 3"][..], false),
+        (2 * 1024 * 1024, &["STAT", "RETR 3"], true),
+        (2 * 1024 * 1024, &["RETR 3", "STAT"], false),
+        (9 * 1024 * 1024, &["STAT"], false),
+        (11 * 1024 * 1024, &["STAT"], true),
+        (11 * 1024 * 1024, &[], false),
+    ] {
+        let mut played = before_a_long_third(octets);
+        commands.iter().for_each(|line| played.client_says(line));
+        let mut ended = Ok(());
+        while ended.is_ok() && !played.provider.said.is_empty() {
+            let some = played.provider.said.len().min(100_000);
+            played.unused.extend(played.provider.said.drain(..some));
+            ended = played.takes();
+            assert!(played.filter.ahead.kept_octets() < 2 * 1024 * 1024, "{octets} {commands:?}");
+        }
+        assert_eq!(ended.is_err(), is_kept_waiting, "{octets} {commands:?}");
+        let said = String::from_utf8_lossy(&played.to_client);
+        assert_eq!(
+            said.contains("+OK 3 9\r\n"),
+            !is_kept_waiting && commands.contains(&"STAT"),
+            "{octets} {commands:?}"
+        );
+    }
+}
+
+/// All that it said was kept to be heard later, and never was.
+#[test]
+fn a_server_that_breaks_the_rules_ahead_of_the_client_may_say_what_it_likes_and_nothing_is_kept() {
+    let mut played = play(mailbox(9), true, &one_by_one(&["RETR 1", "RETR 2"]));
+    let before = played.to_client.len();
+    for _ in 0..3 {
+        played.provider.said.extend_from_slice(b"junk\r\n+OK 1\r\nand so on");
+        assert_eq!(played.all_arrives(), Ok(()));
+        assert!(played.unused.is_empty());
+    }
+    assert_eq!(played.to_client.len(), before);
+    // What was read before is the client's.
+    played.client_says("RETR 3");
+    assert!(String::from_utf8_lossy(&played.to_client[before..]).contains("Subject: 3"));
+}
+
+#[test]
+fn after_a_reset_no_message_counts_that_only_ostler_has_fetched() {
+    let fetched = ["RETR 1", "RETR 2", "RETR 3", "RETR 4", "RETR 5", "RETR 6"];
+    let again = ["RSET", "LAST", "RETR 1", "RETR 2", "LAST", "RETR 3", "LAST"];
+    let commands = one_by_one(&[&fetched[..], &again].concat());
+    let with = play(mailbox(9), true, &commands);
+    assert_eq!(with.to_client, play(mailbox(9), false, &commands).to_client);
 }
 
 #[test]

@@ -10,6 +10,10 @@ use crate::pop3::ahead::Question;
 use crate::pop3::text::{Kind, Taken, Text};
 use crate::pop3::{Status, words};
 
+/// The most octets of one message that was asked ahead, while the client waits for another answer. None is asked for that is listed
+/// with more than 256 KiB; the lists of some servers are wrong, but not as wrong as this.
+const MAX_OCTETS_AHEAD: usize = 10 * 1024 * 1024;
+
 impl Pop3Filter {
     /// Whether a client that leaves now misses nothing of a server that has failed: the failure is in what ostler has asked
     /// ahead, and nothing is to be deleted.
@@ -58,6 +62,7 @@ impl Pop3Filter {
     pub(super) fn status_ahead(&mut self, question: Question, raw: &[u8]) -> Result<(), ProtocolViolation> {
         let is_ok = checked_status(raw)? == Status::Ok;
         self.asked.pop_front();
+        self.octets_ahead = 0;
         self.tick();
         match question {
             Question::Sizes if is_ok => self.state = State::Ahead(Text::with_sizes(), question),
@@ -82,6 +87,7 @@ impl Pop3Filter {
             let kept = if is_held { &readable } else { &input[..octets] };
             self.ahead.add(*request, kept, octets, is_end.then(|| text.changes()));
         }
+        self.octets_ahead += octets;
         self.moved(octets);
         if is_end {
             self.note_pace();
@@ -95,10 +101,20 @@ impl Pop3Filter {
     }
 
     /// The same, and the client gets what it waits for of it.
-    pub(super) fn keep_and_catch_up(&mut self, input: &[u8], say: &mut Replies) -> usize {
+    pub(super) fn keep_and_catch_up(&mut self, input: &[u8], say: &mut Replies) -> Result<usize, ProtocolViolation> {
         let octets = self.keep(input, say);
         self.catch_up(say);
-        octets
+        if self.holds_up_client() {
+            return Err(ProtocolViolation::Server("a message is far longer than it says".into()));
+        }
+        Ok(octets)
+    }
+
+    /// Whether the client waits for an answer behind a message that was asked ahead and is much longer than the server's list says:
+    /// to keep more of it would take memory without bound, and to let it pass by, time without bound.
+    fn holds_up_client(&self) -> bool {
+        let is_too_long = self.ahead.keeps_too_much() || self.octets_ahead > MAX_OCTETS_AHEAD;
+        is_too_long && matches!(self.state, State::Ahead(..)) && !self.expected.is_empty()
     }
 
     /// Asks the server for what the client will want next.
