@@ -538,6 +538,7 @@ impl ImapFilter {
         keep_end(&mut self.tail, part);
         if !part.ends_with(b"\n") {
             self.server = FromServer::Rest { passes };
+            self.ticks.pass(part.len());
             return;
         }
         let tail = std::mem::take(&mut self.tail);
@@ -715,7 +716,10 @@ impl Filter for ImapFilter {
             FromClient::Command => !self.is_ending,
             FromClient::Rest { .. } | FromClient::Literal { .. } | FromClient::TooLong => true,
         };
-        may_speak && is_at_rest && self.owed.len() < MAX_OUTSTANDING_COMMANDS && self.leaving().is_none()
+        // In the middle of what the server says unasked, an answer of ostler's own would become a part of it. Behind other answers
+        // it waits for their end.
+        let is_between = matches!(self.server, FromServer::Line) || !self.owed.is_empty();
+        may_speak && is_at_rest && is_between && self.owed.len() < MAX_OUTSTANDING_COMMANDS && self.leaving().is_none()
     }
 
     fn client_ended(&mut self, rest: &[u8], say: &mut Replies) -> bool {

@@ -400,6 +400,34 @@ fn a_client_waits_for_news_as_long_as_it_likes() {
     assert_eq!(lines(&heard.client), ["4 OK done", "5 OK done"]);
 }
 
+/// An answer of ostler's own was a part of the line, or of the literal, that had only begun.
+#[test]
+fn an_answer_of_ostlers_own_waits_for_the_end_of_what_the_server_says_unasked() {
+    for (begun, rest, whole) in [
+        ("* 5 FETCH (FLAGS (\\Se", "en))", "* 5 FETCH (FLAGS (\\Seen))\r\n"),
+        ("* 5 FETCH (X {6}~ab", "cdef)", "* 5 FETCH (X {6}\r\nabcdef)\r\n"),
+    ] {
+        for refused in ["7 STARTTLS", "7 LOGIN a b", ""] {
+            for cut in [1, 3, 99] {
+                let mut filter = filter();
+                let heard = play_with(&mut filter, &format!("S| {begun}\nC: {refused}\nS: {rest}"), cut).client;
+                let own = heard.strip_prefix(whole).unwrap_or_else(|| panic!("{refused:?}: {heard}"));
+                assert!(own.contains(" BAD ") || own.contains(" NO ") || own.contains(" OK "), "{own}");
+            }
+        }
+    }
+}
+
+#[test]
+fn octets_of_a_long_line_are_progress() {
+    let mut filter = filter();
+    let some = "12345 ".repeat(2_000);
+    play_with(&mut filter, &format!("C: 4 SEARCH ALL\nS| * SEARCH {some}"), usize::MAX);
+    let clock = filter.clock();
+    play_with(&mut filter, &format!("S| {some}"), usize::MAX);
+    assert!(clock.0 == Clock::Message && filter.clock() != clock, "{clock:?}");
+}
+
 #[test]
 fn news_do_not_put_off_the_end_of_an_idle() {
     let mut filter = filter();
