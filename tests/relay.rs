@@ -210,10 +210,13 @@ fn an_idle_client_is_let_go_and_a_busy_one_is_not() {
 #[derive(Default)]
 struct Waits {
     renewals: u64,
+    /// In the middle of news: the server has said `(`, and not `)`.
+    is_in_news: bool,
 }
 
 impl Filter for Waits {
     fn server_said(&mut self, input: &[u8], _: &mut Replies) -> Result<Pass, ProtocolViolation> {
+        self.is_in_news = input.ends_with(b"(");
         Ok(Pass::Forward(input.len()))
     }
 
@@ -230,7 +233,7 @@ impl Filter for Waits {
     }
 
     fn clock(&self) -> (Clock, u64) {
-        (Clock::Agreed, self.renewals)
+        if self.is_in_news { (Clock::Message, 0) } else { (Clock::Agreed, self.renewals) }
     }
 
     fn message_from(&self) -> Party {
@@ -266,6 +269,31 @@ fn what_both_wait_for_is_renewed_in_time_and_as_often_as_it_takes() {
         };
         tokio::select! {
             ended = relayed => assert!(matches!(ended, Ended::ClientGone), "{ended:?}"),
+            () = talk => {}
+        }
+    });
+}
+
+/// Each piece began the time anew, and the server's own limit came first.
+#[test]
+fn news_in_two_pieces_do_not_put_off_what_is_renewed_in_time() {
+    block_on(async {
+        let (mut client, mut server, relayed, _stop) = between(Waits::default());
+        let began = tokio::time::Instant::now();
+        let talk = async {
+            for _ in 0..2 {
+                tokio::time::sleep(LIMITS.agreed / 3).await;
+                server.write_all(b"(").await.unwrap();
+                tokio::time::sleep(seconds(5)).await;
+                server.write_all(b")").await.unwrap();
+            }
+            let mut asked = [0; 5];
+            server.read_exact(&mut asked).await.unwrap();
+            assert_eq!((&asked, began.elapsed().as_secs()), (b"again", LIMITS.agreed.as_secs()));
+            client.read_exact(&mut [0; 9]).await.unwrap();
+        };
+        tokio::select! {
+            ended = relayed => panic!("{ended:?}"),
             () = talk => {}
         }
     });

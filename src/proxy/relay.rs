@@ -440,11 +440,15 @@ struct Timer {
     limits: Limits,
     running: (Clock, u64),
     ends: Instant,
+    /// When the agreed time is over that data interrupt (news in an IDLE), and its number: the provider counts on meanwhile.
+    agreed: Option<(u64, Instant)>,
 }
 
 impl Timer {
     fn new(running: (Clock, u64), limits: Limits) -> Self {
-        Self { limits, running, ends: Instant::now() + limits.of(running.0) }
+        let mut timer = Self { limits, running, ends: Instant::now(), agreed: None };
+        timer.restart();
+        timer
     }
 
     /// `conn` lends its alarm: either connection would do.
@@ -454,13 +458,22 @@ impl Timer {
     {
         if clock != self.running {
             self.running = clock;
-            self.ends = Instant::now() + self.limits.of(clock.0);
+            match (clock, self.agreed) {
+                ((Clock::Agreed, number), Some((same, ends))) if number == same => self.ends = ends,
+                _ => self.restart(),
+            }
         }
         conn.poll_deadline(cx, self.ends).map(|()| self.running.0)
     }
 
     fn restart(&mut self) {
-        self.ends = Instant::now() + self.limits.of(self.running.0);
+        let (clock, number) = self.running;
+        self.ends = Instant::now() + self.limits.of(clock);
+        match clock {
+            Clock::Agreed => self.agreed = Some((number, self.ends)),
+            Clock::Message => {}
+            Clock::ClientIdle | Clock::Reply => self.agreed = None,
+        }
     }
 }
 
