@@ -18,6 +18,10 @@ use crate::maildrop::list::Messages;
 /// 1,000 octets.
 const MAX_SET_OCTETS: usize = 900;
 
+/// The most messages in one command: a server that removes them one by one is at work for some seconds, and has the time limit for
+/// each command.
+const MAX_SET_MESSAGES: usize = 1000;
+
 /// What the server owes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -172,7 +176,7 @@ impl Commit {
     /// Takes the marks of earlier sessions off, and looks again. What is marked then is of another program.
     fn unmark(&mut self) -> Next {
         let from = if self.step == Step::Unmarking { self.behind } else { 0 };
-        match self.left.deleted_set(from, MAX_SET_OCTETS) {
+        match self.left.deleted_set(from, MAX_SET_OCTETS, MAX_SET_MESSAGES) {
             Some((set, behind)) => {
                 (self.step, self.behind) = (Step::Unmarking, behind);
                 Next::Ask(format!("UID STORE {set} -FLAGS.SILENT (\\Deleted)"))
@@ -186,7 +190,7 @@ impl Commit {
 
     /// The command of a step for the next messages; `None` if there are no more.
     fn name(&mut self, step: Step, messages: &Messages) -> Option<Next> {
-        let (set, behind) = messages.deleted_set(self.behind, MAX_SET_OCTETS)?;
+        let (set, behind) = messages.deleted_set(self.behind, MAX_SET_OCTETS, MAX_SET_MESSAGES)?;
         (self.step, self.behind) = (step, behind);
         self.has_marked = true;
         Some(Next::Ask(match step {

@@ -122,12 +122,12 @@ impl Messages {
         self.uids.binary_search(&uid).is_ok_and(|at| self.is_deleted(at))
     }
 
-    /// The UIDs of deleted messages from this place on, as an IMAP set (`3,5:9`) of at most `max_octets`, or of one range; and the
-    /// place behind them. `None`: there are no more. A range spans only UIDs without a gap between them, because a message that
-    /// the client has not seen may be in the gap.
-    pub(super) fn deleted_set(&self, from: usize, max_octets: usize) -> Option<(String, usize)> {
-        let (mut set, mut at) = (String::new(), from);
-        while let Some(range) = self.next_deleted(at) {
+    /// The UIDs of deleted messages from this place on, as an IMAP set (`3,5:9`) of at most `max_octets`, or of one range, and of at
+    /// most `max_messages`; and the place behind them. `None`: there are no more. A range spans only UIDs without a gap between
+    /// them, because a message that the client has not seen may be in the gap.
+    pub(super) fn deleted_set(&self, from: usize, max_octets: usize, max_messages: usize) -> Option<(String, usize)> {
+        let (mut set, mut at, mut left) = (String::new(), from, max_messages);
+        while let Some(range) = self.next_deleted(at, left) {
             let (first, last) = (self.uid(range.start), self.uid(range.end - 1));
             let comma = if set.is_empty() { "" } else { "," };
             let next = if first == last { format!("{comma}{first}") } else { format!("{comma}{first}:{last}") };
@@ -136,15 +136,19 @@ impl Messages {
             }
             set += &next;
             at = range.end;
+            left -= range.len();
         }
         (!set.is_empty()).then_some((set, at))
     }
 
-    /// The next deleted messages with UIDs in a row.
-    fn next_deleted(&self, from: usize) -> Option<Range<usize>> {
-        let start = (from..self.len()).find(|at| self.is_deleted(*at))?;
+    /// The next deleted messages with UIDs in a row, this many at most.
+    fn next_deleted(&self, from: usize, most: usize) -> Option<Range<usize>> {
+        let start = (from..self.len()).find(|at| most > 0 && self.is_deleted(*at))?;
         let mut end = start + 1;
-        while end < self.len() && self.is_deleted(end) && self.uid(end) == self.uid(end - 1) + 1 {
+        while end < self.len().min(start.saturating_add(most))
+            && self.is_deleted(end)
+            && self.uid(end) == self.uid(end - 1) + 1
+        {
             end += 1;
         }
         Some(start..end)
@@ -163,9 +167,9 @@ mod tests {
         list
     }
 
-    fn sets(list: &Messages, max_octets: usize) -> Vec<String> {
+    fn sets(list: &Messages, max_octets: usize, max_messages: usize) -> Vec<String> {
         let (mut sets, mut from) = (Vec::new(), 0);
-        while let Some((set, behind)) = list.deleted_set(from, max_octets) {
+        while let Some((set, behind)) = list.deleted_set(from, max_octets, max_messages) {
             sets.push(set);
             from = behind;
         }
@@ -186,10 +190,11 @@ mod tests {
         for at in [0, 1, 2, 3, 5, 6, 7] {
             list.delete(at);
         }
-        assert_eq!(sets(&list, 1000), ["1:3,5,9,4294967294:4294967295"]);
-        assert_eq!(sets(&list, 6), ["1:3,5", "9", "4294967294:4294967295"]);
+        assert_eq!(sets(&list, 1000, usize::MAX), ["1:3,5,9,4294967294:4294967295"]);
+        assert_eq!(sets(&list, 6, usize::MAX), ["1:3,5", "9", "4294967294:4294967295"]);
+        assert_eq!(sets(&list, 1000, 2), ["1:2", "3,5", "9,4294967294", "4294967295"]);
         list.restore();
-        assert_eq!(sets(&list, 1000), [""; 0]);
+        assert_eq!(sets(&list, 1000, 1000), [""; 0]);
     }
 
     #[test]
@@ -211,17 +216,20 @@ mod tests {
             gaps in proptest::collection::vec(1u32..4, 1..60),
             deleted in proptest::collection::vec(any::<bool>(), 60),
             max_octets in 1usize..40,
+            max_messages in 1usize..20,
         ) {
             let uids: Vec<u32> = gaps.iter().scan(0, |uid, gap| { *uid += gap; Some(*uid) }).collect();
             let mut list = list(&uids);
             let wanted: Vec<u32> = uids.iter().enumerate().filter(|(at, _)| deleted[*at]).map(|(_, uid)| *uid).collect();
             wanted.iter().for_each(|uid| list.delete(uids.binary_search(uid).unwrap()));
             let mut named = Vec::new();
-            for set in sets(&list, max_octets) {
+            for set in sets(&list, max_octets, max_messages) {
+                let before = named.len();
                 for range in set.split(',') {
                     let (first, last) = range.split_once(':').unwrap_or((range, range));
                     named.extend(first.parse::<u32>().unwrap()..=last.parse::<u32>().unwrap());
                 }
+                prop_assert!(named.len() - before <= max_messages, "{}", set);
             }
             prop_assert_eq!(named, wanted);
         }

@@ -428,6 +428,10 @@ impl MaildropServer {
             // The list is fixed, so news of other messages changes nothing.
             Answer::Exists(_) | Answer::Data | Answer::Tagged(..) | Answer::Other => {}
         }
+        // Messages that go one by one, or a server that says that it is at work.
+        if matches!(self.job, Job::Commit(_)) {
+            self.tick();
+        }
         if let Some(octets) = answer.literal(line) {
             self.from = after_literal(octets, literal);
         }

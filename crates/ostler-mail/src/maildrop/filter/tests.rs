@@ -505,6 +505,27 @@ fn what_a_broken_session_has_left_marked_does_not_stand_in_the_way() {
     assert_eq!(world.filter.left_marks(), None);
 }
 
+/// All in one command, under one time limit, of which nothing that the server said began the next.
+#[test]
+fn a_thousand_messages_at_most_are_deleted_by_one_command_and_each_one_gone_is_progress() {
+    let many = vec![&b"x"[..]; 2_500];
+    let deletions: String = (1..=many.len()).map(|number| format!("DELE {number}\r\n")).collect();
+    let mut imap = Imap::with(&many);
+    imap.messages.iter_mut().zip(1..).for_each(|(message, uid)| message.uid = uid);
+    let mut world = World::new(imap);
+    world.say(&format!("{deletions}QUIT\r\n")).unwrap();
+    assert!(world.imap.uids().is_empty());
+    let named = world.imap.heard.iter().filter(|line| line.contains("UID EXPUNGE")).count();
+    assert_eq!(named, 3, "{:?}", world.imap.heard.iter().filter(|line| line.contains("UID")).collect::<Vec<_>>());
+    let mut world = World::new(Imap::with(&TWO).instead("UID EXPUNGE", "* 1 EXPUNGE\r\n"));
+    world.say("DELE 1\r\nDELE 2\r\nQUIT\r\n").unwrap();
+    for line in ["* 1 EXPUNGE\r\n", "* OK Still here\r\n"] {
+        let before = world.filter.clock();
+        assert!(world.filter.server_said(line.as_bytes(), &mut Replies::default()).is_ok());
+        assert!(before.0 == Clock::Message && world.filter.clock() != before, "{line}");
+    }
+}
+
 #[test]
 fn quit_tells_what_the_server_refuses() {
     for (command, said, why) in [
