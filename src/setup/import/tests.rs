@@ -173,6 +173,32 @@ fn evolution_has_accounts_in_many_files_and_signs_in_at_companies() {
 }
 
 #[test]
+fn a_backslash_in_a_user_name_of_evolution_is_one_and_aliases_end_where_their_lines_do() {
+    let file = |more: &str| {
+        let text = format!(
+            "[ostler file a]\n[Data Source]\nDisplayName=x\n[Mail Account]\nBackendName=pop\nIdentityUid=b\n[Authentication]\n\
+             Host=p.small.example\n{more}\n[ostler file b]\n[Mail Identity]\nAddress=a@small.example\n\
+             Aliases=Ann\\\\new <b@small.example>\\nc@small.example\n"
+        );
+        imported(text.as_bytes()).accounts.remove(0)
+    };
+    for (written, meant) in [
+        ("CORP\\\\ann", "CORP\\ann"),
+        ("Ann\\sLee", "Ann Lee"),
+        ("\\\\server", "\\server"),
+        ("CORP\\ann", "CORP\\ann"),
+        ("ann\\", "ann\\"),
+    ] {
+        assert_eq!(file(&format!("User={written}")).username.as_deref(), Some(meant), "{written}");
+    }
+    let aliases: Vec<String> = file("User=x").aliases.iter().map(Alias::to_string).collect();
+    assert_eq!(aliases, ["b@small.example", "c@small.example"]);
+    // Other programs' files have no escapes.
+    let eudora = imported(b"[Settings]\nPOPAccount=CORP\\\\ann@p.small.example\nReturnAddress=a@small.example\n");
+    assert_eq!(eudora.accounts[0].username.as_deref(), Some("CORP\\\\ann"));
+}
+
+#[test]
 fn a_file_of_evolution_is_read_with_those_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     for part in std::str::from_utf8(sample!("evolution.source")).unwrap().split("[ostler file ").skip(1) {
