@@ -244,6 +244,22 @@ fn the_proxy_for_oauth2_hands_on_its_registration_where_no_password_does() {
 }
 
 #[test]
+fn each_way_to_an_imap_server_without_encryption_that_is_announced_is_tried() {
+    let file = imported(
+        b"user_pref(\"mail.accountmanager.accounts\", \"account1\");\nuser_pref(\"mail.account.account1.server\", \"server1\");\n\
+          user_pref(\"mail.account.account1.identities\", \"id1\");\nuser_pref(\"mail.identity.id1.useremail\", \"ann@small.example\");\n\
+          user_pref(\"mail.server.server1.type\", \"imap\");\nuser_pref(\"mail.server.server1.hostname\", \"imap.small.example\");\n\
+          user_pref(\"mail.server.server1.userName\", \"ann\");\n",
+    );
+    let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
+    assert_eq!(servers(&ann.proposal.imap), ["tls://imap.small.example:993", "starttls://imap.small.example:143"]);
+    assert!(ann.proposal.imap.iter().all(|endpoint| endpoint.login == LoginForm::LocalPart), "{ann:#?}");
+    for endpoint in &ann.proposal.imap {
+        assert!(taken(&file).contains(&endpoint.describe()), "{}", taken(&file));
+    }
+}
+
+#[test]
 fn netscape_4_has_one_account() {
     let file = imported(sample!("netscape4.js"));
     let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
