@@ -271,6 +271,65 @@ fn netscape_4_has_one_account() {
     assert!(said(&file).contains("passwords: type them when ostler asks"), "{}", said(&file));
 }
 
+/// As Netscape 4 writes it: what it was set to at an earlier provider stays in the file.
+fn netscape_4_file(prefs: &[(&str, &str)]) -> Imported {
+    let common = [
+        ("mail.identity.useremail", "ann@foo.example"),
+        ("network.hosts.pop_server", "pop.oldisp.example"),
+        ("mail.pop_name", "oldann"),
+        ("network.hosts.smtp_server", "smtp.foo.example"),
+    ];
+    let line = |(key, value): &(&str, &str)| match value.parse::<u8>().is_ok() || ["true", "false"].contains(value) {
+        true => format!("user_pref(\"{key}\", {value});\n"),
+        false => format!("user_pref(\"{key}\", \"{value}\");\n"),
+    };
+    imported(common.iter().chain(prefs).map(line).collect::<String>().as_bytes())
+}
+
+#[test]
+fn netscape_4_that_reads_by_imap_does_not_lead_to_the_pop_server_of_an_earlier_provider() {
+    for (host, is_secure, expected) in [
+        ("imap.foo.example", "false", &["tls://imap.foo.example:993", "starttls://imap.foo.example:143"][..]),
+        ("imap.foo.example", "true", &["tls://imap.foo.example:993"]),
+        ("IMAP.Foo.example:1993", "true", &["tls://imap.foo.example:1993"]),
+    ] {
+        let (name, secure) = (format!("mail.imap.server.{host}.userName"), format!("mail.imap.server.{host}.isSecure"));
+        let listed = format!("{host}, imap.bar.example");
+        let file = netscape_4_file(&[
+            ("mail.server_type", "1"),
+            ("network.hosts.imap_servers", &listed),
+            (&name, "ann17"),
+            (&secure, is_secure),
+            ("mail.imap.server.imap.bar.example.userName", "bar"),
+        ]);
+        let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
+        assert_eq!(servers(&ann.proposal.imap), expected);
+        assert_eq!(ann.username.as_deref(), Some("ann17"));
+        assert_eq!((&ann.proposal.incoming[..], ann.proposal.outgoing.len()), (&[][..], 2));
+        assert!(!format!("{file:?}").contains("old"), "{file:#?}");
+        assert!(
+            ann.not_taken.join("\n").contains("imap.bar.example: an account has one server for reading"),
+            "{ann:#?}"
+        );
+    }
+}
+
+#[test]
+fn netscape_4_fetches_by_the_protocol_of_its_type() {
+    let imap = ("network.hosts.imap_servers", "imap.foo.example");
+    for pop in [netscape_4_file(&[imap]), netscape_4_file(&[imap, ("mail.server_type", "0")])] {
+        assert_eq!(servers(&pop.accounts[0].proposal.incoming)[0], "tls://pop.oldisp.example:995");
+        assert!(pop.accounts[0].proposal.imap.is_empty(), "{pop:#?}");
+    }
+    for (kind, why) in [("1", "name it with --imap"), ("2", "(movemail)"), ("7", "does not know the type \"7\"")] {
+        let file = netscape_4_file(&[("mail.server_type", kind)]);
+        let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
+        assert!(ann.proposal.has_no_incoming() && ann.username.is_none(), "{ann:#?}");
+        assert_eq!(servers(&ann.proposal.outgoing)[0], "tls://smtp.foo.example:465");
+        assert!(ann.not_taken.join("\n").contains(why), "{ann:#?}");
+    }
+}
+
 #[test]
 fn outlook_express_accounts_come_out_of_the_registry() {
     let file = imported(sample!("outlook-express.reg"));
