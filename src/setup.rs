@@ -287,14 +287,16 @@ impl Plan {
         }
     }
 
+    /// A server for reading, whose password is the one for POP3, spelled like that.
+    pub(crate) fn untried_imap(&self, endpoint: &Endpoint, charset: PasswordCharset) -> Server {
+        let username = self.fetch_as.likeliest_username(endpoint);
+        self.incoming_server(endpoint, username).with_password_charset(charset)
+    }
+
     /// The account with these servers.
     pub(crate) fn account(&self, pop3: Option<Server>, smtp: Vec<Server>) -> Account {
         let charset = pop3.as_ref().map(Server::password_charset);
-        let imap = self.proposal.imap.as_ref().map(|endpoint| {
-            let server = self.incoming_server(endpoint, self.fetch_as.likeliest_username(endpoint));
-            // The password is the one for POP3.
-            server.with_password_charset(charset.unwrap_or_default())
-        });
+        let imap = self.proposal.imap.first().map(|endpoint| self.untried_imap(endpoint, charset.unwrap_or_default()));
         Account {
             name: self.name.clone().unwrap_or_else(|| self.address.clone()),
             address: self.address.clone(),

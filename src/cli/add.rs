@@ -168,7 +168,7 @@ impl Options {
         Proposal {
             incoming: self.pop3.iter().cloned().collect(),
             outgoing: self.smtp.clone(),
-            imap: self.imap.clone(),
+            imap: self.imap.iter().cloned().collect(),
             wants_imap: self.imap.is_some(),
             gate: self.pop_before_smtp,
             ..Proposal::default()

@@ -139,8 +139,7 @@ impl<'a, T: SetupUi> Search<'a, T> {
             let proposal = &mut finding.proposal;
             proposal.incoming = self.keep_answering(std::mem::take(&mut proposal.incoming)).await;
             proposal.outgoing = self.keep_answering(std::mem::take(&mut proposal.outgoing)).await;
-            let imap = proposal.imap.take().into_iter().collect();
-            proposal.imap = self.keep_answering(imap).await.into_iter().next();
+            proposal.imap = self.keep_answering(std::mem::take(&mut proposal.imap)).await;
         }
         Ok(finding)
     }
@@ -345,7 +344,7 @@ fn finding_of_endpoints(title: Option<String>, endpoints: Vec<Endpoint>, hints: 
     let of = |protocol: Protocol| endpoints.iter().filter(move |e| e.protocol == protocol).cloned();
     let outgoing: Vec<Endpoint> = of(Protocol::Smtp).collect();
     let gate = outgoing.first().is_some_and(Endpoint::is_gated);
-    let (incoming, imap) = (of(Protocol::Pop3).collect(), of(Protocol::Imap).next());
+    let (incoming, imap) = (of(Protocol::Pop3).collect(), of(Protocol::Imap).collect());
     let proposal = Proposal { incoming, outgoing, imap, gate, ..Proposal::default() };
     Finding { title, proposal, hints, app_password: None, oauth2: None, company: None }
 }

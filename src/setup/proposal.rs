@@ -17,8 +17,8 @@ pub struct Proposal {
     /// SMTP servers kept behind the one that is used. Another program's file names them as what it turns to when the first
     /// cannot be reached; unlike [`Self::outgoing`], they are not ways to find out which one works.
     pub standby: Vec<Endpoint>,
-    /// The IMAP server.
-    pub imap: Option<Endpoint>,
+    /// IMAP servers, best first.
+    pub imap: Vec<Endpoint>,
     /// The user has named the IMAP server, so the account is not good unless it works there.
     pub wants_imap: bool,
     /// Whether mail has to be fetched before each send.
@@ -44,7 +44,7 @@ impl Proposal {
 
     /// Whether it has no server where mail can be fetched or read.
     pub(crate) fn has_no_incoming(&self) -> bool {
-        self.incoming.is_empty() && self.imap.is_none()
+        self.incoming.is_empty() && self.imap.is_empty()
     }
 
     /// Whether a direction that is wanted has no server.
@@ -96,7 +96,7 @@ mod tests {
             incoming: at(Protocol::Pop3, "pop.x.net"),
             outgoing: at(Protocol::Smtp, "smtp.x.net"),
             standby: at(Protocol::Smtp, "smtp2.x.net"),
-            imap: at(Protocol::Imap, "imap.x.net").pop(),
+            imap: at(Protocol::Imap, "imap.x.net"),
             wants_imap: false,
             gate: true,
         }
@@ -111,8 +111,8 @@ mod tests {
         assert!(own.lacks(Wanted::BOTH) && !own.lacks(Wanted { incoming: true, outgoing: false }));
         own.fill(&gated(), Wanted::BOTH);
         assert_eq!((&own.incoming, own.lacks(Wanted::BOTH)), (&at(Protocol::Pop3, "pop.y.net"), false));
-        assert_eq!(own.imap, None, "the password is not that of the other company");
-        let mut own = Proposal { imap: at(Protocol::Imap, "imap.y.net").pop(), ..Proposal::default() };
+        assert_eq!(own.imap, [], "the password is not that of the other company");
+        let mut own = Proposal { imap: at(Protocol::Imap, "imap.y.net"), ..Proposal::default() };
         assert!(!own.is_empty() && !own.lacks(Wanted { incoming: true, outgoing: false }));
         own.fill(&gated(), Wanted::BOTH);
         assert!(own.incoming.is_empty() && own.outgoing.len() == 1, "the account reads by IMAP");

@@ -210,42 +210,60 @@ impl<'a, T: SetupUi> Trial<'a, T> {
                 Ok(Incoming { pop3: Some(pop3), imap })
             }
             Ok(Some(pop3)) => {
-                self.look_at_imap(&pop3).await;
-                Ok(Incoming { pop3: Some(pop3), imap: None })
+                let imap = self.look_at_imap(&pop3).await;
+                Ok(Incoming { pop3: Some(pop3), imap })
             }
             Ok(None) => Ok(Incoming { pop3: None, imap: self.try_to_fetch(imap).await? }),
             Err(broken) => match self.offer_imap(&broken).await {
-                true => Ok(Incoming { pop3: None, imap: self.try_to_fetch(imap).await? }),
-                false => Err(broken),
+                Some(imap) => Ok(Incoming { pop3: None, imap: self.try_to_fetch(imap).await? }),
+                None => Err(broken),
             },
         }
     }
 
-    /// Looks whether IMAP works too, and tells the user. It decides nothing, because most programs fetch by POP3.
-    async fn look_at_imap(&mut self, pop3: &Server) {
-        let account = self.plan.account(Some(pop3.clone()), Vec::new());
-        let Some(imap) = &account.imap else { return };
-        self.doctor(&account).check_imap_beside_pop3(imap).await;
+    /// The IMAP servers, from the first that answers on; none if none does.
+    async fn answering_imap(&self) -> &'a [Endpoint] {
+        let all = self.plan.proposal.imap.as_slice();
+        for (index, endpoint) in all.iter().enumerate() {
+            if try_endpoint(endpoint, &self.plan.trust.at(endpoint)).await.is_ok() {
+                return all.get(index..).unwrap_or_default();
+            }
+        }
+        &[]
     }
 
-    /// Whether the user agrees to IMAP where POP3 cannot be used: some providers have POP3 switched off until their user
-    /// switches it on, and IMAP on.
-    async fn offer_imap(&mut self, broken: &Broken) -> bool {
-        let (Some(imap), Some(server), Some(failure)) = (&self.plan.proposal.imap, &broken.server, &broken.failure)
-        else {
-            return false;
+    /// Looks whether IMAP works too, and tells the user. Its failure decides nothing, because most programs fetch by POP3. Returns
+    /// the likeliest server.
+    async fn look_at_imap(&mut self, pop3: &Server) -> Option<Server> {
+        let plan = self.plan;
+        let endpoint = match plan.proposal.imap.as_slice() {
+            [] => return None,
+            [only] => only,
+            [first, ..] => self.answering_imap().await.first().unwrap_or(first),
         };
+        let imap = plan.untried_imap(endpoint, pop3.password_charset());
+        let account = Account { imap: Some(imap.clone()), ..plan.account(Some(pop3.clone()), Vec::new()) };
+        self.doctor(&account).check_imap_beside_pop3(&imap).await;
+        Some(imap)
+    }
+
+    /// The IMAP servers to use where POP3 cannot be used, if the user agrees: some providers have POP3 switched off until their
+    /// user switches it on, and IMAP on.
+    async fn offer_imap(&mut self, broken: &Broken) -> Option<&'a [Endpoint]> {
+        let (Some(server), Some(failure)) = (&broken.server, &broken.failure) else { return None };
         let is_off = failure.known_words().is_some_and(|known| POP_IS_OFF.contains(&known.cause));
         let is_not_there = matches!(failure, Failure::NameNotFound { .. } | Failure::NobodyListens { .. });
-        if !(is_off || is_not_there) || try_endpoint(imap, &self.plan.trust.at(imap)).await.is_err() {
-            return false;
+        if !(is_off || is_not_there) {
+            return None;
         }
+        let answering = self.answering_imap().await;
+        let imap = answering.first()?;
         let question = Question::UseOther {
             instead_of: format!("{} (POP3)", server.address()),
             other: format!("{} (IMAP)", imap.describe()),
             flag: flag_of(imap),
         };
-        self.ui.confirm(&question).await
+        self.ui.confirm(&question).await.then_some(answering)
     }
 
     /// Finds the server that works, of those for POP3 or for IMAP; `None` if there are none.

@@ -224,7 +224,7 @@ mod tests {
         let proposal = Proposal {
             incoming: at(Protocol::Pop3, pop3).into_iter().collect(),
             outgoing: at(Protocol::Smtp, smtp).into_iter().collect(),
-            imap: at(Protocol::Imap, imap),
+            imap: at(Protocol::Imap, imap).into_iter().collect(),
             ..Proposal::default()
         };
         Plan {

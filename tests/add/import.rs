@@ -151,6 +151,44 @@ fn an_account_of_outlook_express_in_utf_16_makes_one_that_works() {
 }
 
 #[test]
+fn an_account_that_reads_by_imap_where_only_starttls_is_offered_works() {
+    require!("dovecot", "postfix", "keyring");
+    let newcomer = Newcomer::start();
+    let imap = format!("\"IMAP Port\"=dword:{:08x}", newcomer.dovecot.imap);
+    let text = account_reg(&newcomer).replace("\"POP3 ", "\"IMAP ");
+    let text: Vec<&str> =
+        text.split("\r\n").map(|line| if line.starts_with("\"IMAP Port\"") { imap.as_str() } else { line }).collect();
+    let reg = file(&newcomer.home, "account.reg", text.join("\r\n"));
+    let ca = newcomer.home.ca_file();
+    let words = ["add", "--import", &reg, "--ca", ca.to_str().unwrap(), "--yes", "--password-stdin"];
+    let added = newcomer.home.ostler(&words, &format!("{}\n", newcomer.password));
+    assert!(added.status.success(), "{}", said(&added));
+    assert!(said(&added).contains(&format!("Trying localhost port {}, STARTTLS ...", newcomer.dovecot.imap)));
+    works(newcomer);
+}
+
+#[test]
+fn imap_beside_pop3_is_saved_in_the_way_that_answers() {
+    require!("dovecot", "postfix", "keyring");
+    let newcomer = Newcomer::start();
+    let imap = newcomer.dovecot.imap;
+    let more = format!(
+        "\"IMAP Server\"=\"localhost\"\r\n\"IMAP Port\"=dword:{imap:08x}\r\n\"IMAP Secure Connection\"=dword:00000001\r\n"
+    );
+    let reg = file(&newcomer.home, "account.reg", account_reg(&newcomer) + &more);
+    let ca = newcomer.home.ca_file();
+    let words = ["add", "--import", &reg, "--ca", ca.to_str().unwrap(), "--yes", "--password-stdin"];
+    let added = newcomer.home.ostler(&words, &format!("{}\n", newcomer.password));
+    assert!(added.status.success(), "{}", said(&added));
+    assert!(said(&added).contains("mail programs can read by IMAP, too"), "{}", said(&added));
+    let settings = newcomer.home.settings();
+    let saved = settings.split_once("[account.imap]").map(|(_, saved)| saved.split("\n[").next().unwrap());
+    let is_starttls = |saved: &str| saved.contains(&format!("port = {imap}")) && saved.contains("starttls");
+    assert!(saved.is_some_and(is_starttls), "{settings}");
+    works(newcomer);
+}
+
+#[test]
 fn the_old_servers_of_a_known_provider_become_those_of_today() {
     require!("dovecot", "postfix", "keyring");
     let newcomer = Newcomer::start();

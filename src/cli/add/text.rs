@@ -33,8 +33,7 @@ pub(super) fn plan_text(plan: &Plan) -> String {
     let aliases: Vec<String> = plan.aliases.iter().map(Alias::to_string).collect();
     let also = if aliases.is_empty() { String::new() } else { format!("  also as   {}\n", aliases.join(", ")) };
     let letters = plan.readable.map(|readable| format!("  letters   rewritten for {}\n", readable.program()));
-    let reading = imap.as_slice();
-    let reading = if reading.is_empty() { String::new() } else { line("reading ", reading, &plan.fetch_as, false) };
+    let reading = if imap.is_empty() { String::new() } else { line("reading ", imap, &plan.fetch_as, false) };
     line("fetching", incoming, &plan.fetch_as, false)
         + &reading
         + &line("sending ", outgoing, &plan.send_as, *gate)

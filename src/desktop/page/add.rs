@@ -185,7 +185,7 @@ fn parse_servers(fields: &Fields, mistakes: &mut Mistakes) -> Proposal {
     Proposal {
         incoming: server("pop3", &fields.pop3, Protocol::Pop3),
         outgoing: server("smtp", &fields.smtp, Protocol::Smtp),
-        imap: server("imap", &fields.imap, Protocol::Imap).into_iter().next(),
+        imap: server("imap", &fields.imap, Protocol::Imap),
         wants_imap: !fields.imap.is_empty(),
         ..Proposal::default()
     }

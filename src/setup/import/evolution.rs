@@ -70,15 +70,37 @@ impl<'a> Source<'a> {
         self.sections.iter().find(|section| section.name == name)
     }
 
-    fn get(&self, section: &str, key: &str) -> Option<&'a str> {
-        self.section(section)?.get(key)
+    fn get(&self, section: &str, key: &str) -> Option<String> {
+        self.section(section)?.get(key).map(unescaped)
     }
 
     /// The name that the user has given, and the file.
     fn place(&self) -> String {
-        let name = shown(self.get("Data Source", "DisplayName").unwrap_or_default());
+        let name = shown(&self.get("Data Source", "DisplayName").unwrap_or_default());
         if self.uid.is_empty() { name } else { format!("{name} ({}.{ENDING})", shown(self.uid)) }
     }
+}
+
+/// A value as GLib reads it: a key file keeps a backslash and what a line cannot hold as escapes. GLib takes no other escape, so
+/// one stays as it is.
+fn unescaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            text.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some('\\') => text.push('\\'),
+            Some('s') => text.push(' '),
+            Some('n') => text.push('\n'),
+            Some('t') => text.push('\t'),
+            Some('r') => text.push('\r'),
+            other => text.extend(['\\'].into_iter().chain(other)),
+        }
+    }
+    text
 }
 
 /// Reads every mail account.
@@ -95,7 +117,7 @@ pub(super) fn read(text: &str, presets: &Presets, report: &mut Report) -> Vec<Dr
     all.iter().filter_map(|source| account(source, all, presets, report)).take(MAX_ACCOUNTS + 1).collect()
 }
 
-fn find<'s, 'a>(all: &'s [Source<'a>], uid: Option<&str>) -> Option<&'s Source<'a>> {
+fn find<'s, 'a>(all: &'s [Source<'a>], uid: Option<String>) -> Option<&'s Source<'a>> {
     uid.and_then(|uid| all.iter().find(|source| source.uid == uid))
 }
 
@@ -115,14 +137,14 @@ fn account(source: &Source<'_>, all: &[Source<'_>], presets: &Presets, report: &
     let own_address = identity.and_then(|identity| identity.get("Mail Identity", "Address"));
     let outgoing = transport.and_then(|transport| outgoing(transport, report));
     let oauth2 = sign_in(source, &incoming, presets, &place, report);
-    let sends_as = transport.and_then(|transport| transport.get("Authentication", "User")).and_then(username);
+    let sends_as = transport.and_then(|transport| transport.get("Authentication", "User"));
     let aliases = identity.and_then(|identity| identity.get("Mail Identity", "Aliases")).unwrap_or_default();
     Some(Draft {
-        address: own_address.or(name).and_then(address),
-        further: aliases.replace("\\n", ",").split([',', ';']).filter_map(address).collect(),
+        address: own_address.as_ref().or(name.as_ref()).and_then(|text| address(text)),
+        further: aliases.split(['\n', ',', ';']).filter_map(address).collect(),
         servers: [Some(incoming), outgoing].into_iter().flatten().collect(),
-        username: name.and_then(username),
-        sends_as: sends_as.map_or(SendsAs::Unknown, SendsAs::Own),
+        username: name.as_deref().and_then(username),
+        sends_as: sends_as.as_deref().and_then(username).map_or(SendsAs::Unknown, SendsAs::Own),
         oauth2,
         place,
         ..Draft::default()
@@ -143,15 +165,15 @@ fn protocol(backend: &str, place: &str, report: &mut Report) -> Option<Protocol>
 
 /// The server of a source, as `[Authentication]` and `[Security]` have it.
 fn server(source: &Source<'_>, protocol: Protocol) -> Option<Server> {
-    let protection = match source.get("Security", "Method").unwrap_or_default() {
+    let protection = match source.get("Security", "Method").as_deref().unwrap_or_default() {
         "ssl-on-alternate-port" => Protection::Tls,
         "starttls-on-standard-port" => Protection::StartTls,
         _ => Protection::None,
     };
     Some(Server {
         protocol,
-        host: source.get("Authentication", "Host")?.to_owned(),
-        port: source.get("Authentication", "Port").and_then(port),
+        host: source.get("Authentication", "Host")?,
+        port: source.get("Authentication", "Port").as_deref().and_then(port),
         protection,
         place: source.place(),
     })
@@ -163,7 +185,7 @@ fn outgoing(transport: &Source<'_>, report: &mut Report) -> Option<Server> {
     if backend.eq_ignore_ascii_case("smtp") {
         return server(transport, Protocol::Smtp);
     }
-    report.left(&transport.place(), format!("it sends by \"{}\", not through a server", shown(backend)));
+    report.left(&transport.place(), format!("it sends by \"{}\", not through a server", shown(&backend)));
     None
 }
 

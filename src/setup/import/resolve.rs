@@ -195,22 +195,10 @@ impl Resolver<'_> {
     /// Takes the first POP3 server that can be used, or the first IMAP server if there is no other. An account has one
     /// server for fetching, so the others are only reported.
     fn resolve_incoming(&mut self) {
-        for server in self.servers(Protocol::Pop3) {
+        for server in [self.servers(Protocol::Pop3), self.servers(Protocol::Imap)].concat() {
             match self.find(&server) {
                 Some(Successor::Preset(preset)) => self.another_or_own_preset(&server, &preset),
-                Some(Successor::SameServer(endpoints)) => self.take_pop3(&server, endpoints),
-                None => {}
-            }
-        }
-        for server in self.servers(Protocol::Imap) {
-            match self.find(&server) {
-                Some(Successor::Preset(preset)) => self.another_or_own_preset(&server, &preset),
-                Some(Successor::SameServer(endpoints))
-                    if self.known.is_some() || self.account.proposal.imap.is_some() =>
-                {
-                    self.report.left(&server.place, second_server(&endpoints));
-                }
-                Some(Successor::SameServer(endpoints)) => self.take_imap(&server, endpoints),
+                Some(Successor::SameServer(endpoints)) => self.take_incoming(&server, endpoints),
                 None => {}
             }
         }
@@ -219,7 +207,7 @@ impl Resolver<'_> {
     /// A preset that the file's servers for fetching lead to: the first becomes the account's, unless there is a server
     /// already.
     fn another_or_own_preset(&mut self, server: &Server, preset: &Arc<Preset>) {
-        let has_server = !self.account.proposal.incoming.is_empty() || self.account.proposal.imap.is_some();
+        let has_server = !self.account.proposal.has_no_incoming();
         match &self.known {
             Some(known) if known.id == preset.id => self.report_preset(server, preset),
             None if !has_server => self.take_preset(server, preset),
@@ -231,8 +219,9 @@ impl Resolver<'_> {
         }
     }
 
-    fn take_pop3(&mut self, server: &Server, endpoints: Vec<Endpoint>) {
-        let incoming = &mut self.account.proposal.incoming;
+    fn take_incoming(&mut self, server: &Server, endpoints: Vec<Endpoint>) {
+        let Proposal { incoming, imap, .. } = &mut self.account.proposal;
+        let incoming = if server.protocol == Protocol::Imap { imap } else { incoming };
         if self.known.is_some()
             || !incoming.is_empty() && !self.draft.is_choice && incoming.first() != endpoints.first()
         {
@@ -245,12 +234,6 @@ impl Resolver<'_> {
             self.report.left(&server.place, second_choice(incoming, &endpoints));
             incoming.extend(endpoints);
         }
-    }
-
-    fn take_imap(&mut self, server: &Server, endpoints: Vec<Endpoint>) {
-        self.homes.push(company(&server.host, self.presets));
-        report_same_server(server, &endpoints, self.report);
-        self.account.proposal.imap = endpoints.into_iter().next();
     }
 
     fn resolve_outgoing(&mut self) {
@@ -291,7 +274,7 @@ impl Resolver<'_> {
         if self.known.is_some() || !proposal.outgoing.is_empty() {
             return;
         }
-        let Some(incoming) = proposal.incoming.first().or(proposal.imap.as_ref()).map(|e| e.host.clone()) else {
+        let Some(incoming) = proposal.incoming.first().or(proposal.imap.first()).map(|e| e.host.clone()) else {
             return;
         };
         if is_helper(&incoming) {
@@ -420,14 +403,17 @@ fn set_usernames(account: &mut ImportedAccount, draft: &Draft, address: &str, is
     if let Some(name) = &draft.username {
         match form(name, address) {
             // A preset's form, which is the present one, takes precedence over the old program's.
-            Some(form) => set_login_form(&mut account.proposal.incoming, &mut account.proposal.imap, &form),
+            Some(form) => {
+                set_login_form(&mut account.proposal.incoming, &form);
+                set_login_form(&mut account.proposal.imap, &form);
+            }
             None => account.username = Some(name.clone()),
         }
     }
     let Some(name) = sending else { return };
     match form(name, address).filter(|_| !is_foreign || draft.sends_as == SendsAs::Same) {
         Some(form) if !is_known || !account.proposal.outgoing.is_empty() => {
-            set_login_form(&mut account.proposal.outgoing, &mut None, &form)
+            set_login_form(&mut account.proposal.outgoing, &form);
         }
         Some(_) => {}
         None => account.smtp_username = Some(name.clone()),
@@ -435,8 +421,8 @@ fn set_usernames(account: &mut ImportedAccount, draft: &Draft, address: &str, is
 }
 
 /// Sets the form of the user name, except where a preset has set it.
-fn set_login_form(endpoints: &mut [Endpoint], more: &mut Option<Endpoint>, form: &LoginForm) {
-    for endpoint in endpoints.iter_mut().chain(more.as_mut()).filter(|e| e.login == LoginForm::Unknown) {
+fn set_login_form(endpoints: &mut [Endpoint], form: &LoginForm) {
+    for endpoint in endpoints.iter_mut().filter(|e| e.login == LoginForm::Unknown) {
         endpoint.login = form.clone();
     }
 }

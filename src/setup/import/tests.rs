@@ -173,6 +173,32 @@ fn evolution_has_accounts_in_many_files_and_signs_in_at_companies() {
 }
 
 #[test]
+fn a_backslash_in_a_user_name_of_evolution_is_one_and_aliases_end_where_their_lines_do() {
+    let file = |more: &str| {
+        let text = format!(
+            "[ostler file a]\n[Data Source]\nDisplayName=x\n[Mail Account]\nBackendName=pop\nIdentityUid=b\n[Authentication]\n\
+             Host=p.small.example\n{more}\n[ostler file b]\n[Mail Identity]\nAddress=a@small.example\n\
+             Aliases=Ann\\\\new <b@small.example>\\nc@small.example\n"
+        );
+        imported(text.as_bytes()).accounts.remove(0)
+    };
+    for (written, meant) in [
+        ("CORP\\\\ann", "CORP\\ann"),
+        ("Ann\\sLee", "Ann Lee"),
+        ("\\\\server", "\\server"),
+        ("CORP\\ann", "CORP\\ann"),
+        ("ann\\", "ann\\"),
+    ] {
+        assert_eq!(file(&format!("User={written}")).username.as_deref(), Some(meant), "{written}");
+    }
+    let aliases: Vec<String> = file("User=x").aliases.iter().map(Alias::to_string).collect();
+    assert_eq!(aliases, ["b@small.example", "c@small.example"]);
+    // Other programs' files have no escapes.
+    let eudora = imported(b"[Settings]\nPOPAccount=CORP\\\\ann@p.small.example\nReturnAddress=a@small.example\n");
+    assert_eq!(eudora.accounts[0].username.as_deref(), Some("CORP\\\\ann"));
+}
+
+#[test]
 fn a_file_of_evolution_is_read_with_those_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     for part in std::str::from_utf8(sample!("evolution.source")).unwrap().split("[ostler file ").skip(1) {
@@ -218,6 +244,22 @@ fn the_proxy_for_oauth2_hands_on_its_registration_where_no_password_does() {
 }
 
 #[test]
+fn each_way_to_an_imap_server_without_encryption_that_is_announced_is_tried() {
+    let file = imported(
+        b"user_pref(\"mail.accountmanager.accounts\", \"account1\");\nuser_pref(\"mail.account.account1.server\", \"server1\");\n\
+          user_pref(\"mail.account.account1.identities\", \"id1\");\nuser_pref(\"mail.identity.id1.useremail\", \"ann@small.example\");\n\
+          user_pref(\"mail.server.server1.type\", \"imap\");\nuser_pref(\"mail.server.server1.hostname\", \"imap.small.example\");\n\
+          user_pref(\"mail.server.server1.userName\", \"ann\");\n",
+    );
+    let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
+    assert_eq!(servers(&ann.proposal.imap), ["tls://imap.small.example:993", "starttls://imap.small.example:143"]);
+    assert!(ann.proposal.imap.iter().all(|endpoint| endpoint.login == LoginForm::LocalPart), "{ann:#?}");
+    for endpoint in &ann.proposal.imap {
+        assert!(taken(&file).contains(&endpoint.describe()), "{}", taken(&file));
+    }
+}
+
+#[test]
 fn netscape_4_has_one_account() {
     let file = imported(sample!("netscape4.js"));
     let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
@@ -227,6 +269,65 @@ fn netscape_4_has_one_account() {
     assert_eq!(imported(&old_mac), file);
     assert!(!format!("{file:?}").contains("c2VjcmV0"));
     assert!(said(&file).contains("passwords: type them when ostler asks"), "{}", said(&file));
+}
+
+/// As Netscape 4 writes it: what it was set to at an earlier provider stays in the file.
+fn netscape_4_file(prefs: &[(&str, &str)]) -> Imported {
+    let common = [
+        ("mail.identity.useremail", "ann@foo.example"),
+        ("network.hosts.pop_server", "pop.oldisp.example"),
+        ("mail.pop_name", "oldann"),
+        ("network.hosts.smtp_server", "smtp.foo.example"),
+    ];
+    let line = |(key, value): &(&str, &str)| match value.parse::<u8>().is_ok() || ["true", "false"].contains(value) {
+        true => format!("user_pref(\"{key}\", {value});\n"),
+        false => format!("user_pref(\"{key}\", \"{value}\");\n"),
+    };
+    imported(common.iter().chain(prefs).map(line).collect::<String>().as_bytes())
+}
+
+#[test]
+fn netscape_4_that_reads_by_imap_does_not_lead_to_the_pop_server_of_an_earlier_provider() {
+    for (host, is_secure, expected) in [
+        ("imap.foo.example", "false", &["tls://imap.foo.example:993", "starttls://imap.foo.example:143"][..]),
+        ("imap.foo.example", "true", &["tls://imap.foo.example:993"]),
+        ("IMAP.Foo.example:1993", "true", &["tls://imap.foo.example:1993"]),
+    ] {
+        let (name, secure) = (format!("mail.imap.server.{host}.userName"), format!("mail.imap.server.{host}.isSecure"));
+        let listed = format!("{host}, imap.bar.example");
+        let file = netscape_4_file(&[
+            ("mail.server_type", "1"),
+            ("network.hosts.imap_servers", &listed),
+            (&name, "ann17"),
+            (&secure, is_secure),
+            ("mail.imap.server.imap.bar.example.userName", "bar"),
+        ]);
+        let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
+        assert_eq!(servers(&ann.proposal.imap), expected);
+        assert_eq!(ann.username.as_deref(), Some("ann17"));
+        assert_eq!((&ann.proposal.incoming[..], ann.proposal.outgoing.len()), (&[][..], 2));
+        assert!(!format!("{file:?}").contains("old"), "{file:#?}");
+        assert!(
+            ann.not_taken.join("\n").contains("imap.bar.example: an account has one server for reading"),
+            "{ann:#?}"
+        );
+    }
+}
+
+#[test]
+fn netscape_4_fetches_by_the_protocol_of_its_type() {
+    let imap = ("network.hosts.imap_servers", "imap.foo.example");
+    for pop in [netscape_4_file(&[imap]), netscape_4_file(&[imap, ("mail.server_type", "0")])] {
+        assert_eq!(servers(&pop.accounts[0].proposal.incoming)[0], "tls://pop.oldisp.example:995");
+        assert!(pop.accounts[0].proposal.imap.is_empty(), "{pop:#?}");
+    }
+    for (kind, why) in [("1", "name it with --imap"), ("2", "(movemail)"), ("7", "does not know the type \"7\"")] {
+        let file = netscape_4_file(&[("mail.server_type", kind)]);
+        let [ann] = file.accounts.as_slice() else { panic!("{file:#?}") };
+        assert!(ann.proposal.has_no_incoming() && ann.username.is_none(), "{ann:#?}");
+        assert_eq!(servers(&ann.proposal.outgoing)[0], "tls://smtp.foo.example:465");
+        assert!(ann.not_taken.join("\n").contains(why), "{ann:#?}");
+    }
 }
 
 #[test]

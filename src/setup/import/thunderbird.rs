@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::{Draft, Protection, Report, SendsAs, Server, address, port, quoted, shown, username};
 use crate::config::issuers;
+use crate::setup::split_port;
 use ostler_mail::account::Protocol;
 
 /// Accounts read from the list of accounts.
@@ -12,6 +13,10 @@ const MAX_LISTED_ACCOUNTS: usize = 200;
 
 /// Identities read from one account.
 const MAX_IDENTITIES: usize = 64;
+
+/// The values of Netscape 4's `mail.server_type`; POP3 is its default, which it does not write.
+const NETSCAPE_4_POP3: &str = "0";
+const NETSCAPE_4_IMAP: &str = "1";
 
 /// The value of `authMethod` for OAuth2 (`nsMsgAuthMethod.OAuth2`).
 const OAUTH2: &str = "10";
@@ -45,7 +50,7 @@ pub(super) fn read(text: &str, report: &mut Report) -> Vec<Draft> {
     let ids = listed.split(',').map(str::trim).filter(|id| !id.is_empty()).take(MAX_LISTED_ACCOUNTS);
     let mut drafts: Vec<Draft> = ids.filter_map(|id| account(&prefs, id, report)).collect();
     // Netscape 4 has one account, which its list of accounts does not have.
-    drafts.extend(netscape_4(&prefs));
+    drafts.extend(netscape_4(&prefs, report));
     if prefs.0.keys().any(|key| key.contains("password") && prefs.get(key).is_some_and(|v| v != "true" && v != "false"))
     {
         report.left("passwords", "type them when ostler asks for them");
@@ -219,29 +224,73 @@ fn smtp_server(prefs: &Prefs, smtp: &str) -> (Option<Server>, SendsAs) {
     (server, of("username").and_then(username).map_or(SendsAs::Unknown, SendsAs::Own))
 }
 
-/// Reads the one account of Netscape 4, which has POP without encryption.
-fn netscape_4(prefs: &Prefs) -> Option<Draft> {
-    let host = prefs.get("network.hosts.pop_server")?;
-    let mut servers = Vec::new();
-    let mut server = |protocol: Protocol, host: &str, key: &str| {
-        servers.push(Server {
-            protocol,
-            host: host.to_owned(),
-            port: None,
-            protection: Protection::None,
-            place: prefs.place(key, key),
-        });
+/// Reads the one account of Netscape 4. It keeps what it was set to before for the other protocol, perhaps at another provider, so
+/// only what belongs to its type is read.
+fn netscape_4(prefs: &Prefs, report: &mut Report) -> Option<Draft> {
+    let kind = prefs.get("mail.server_type").unwrap_or(NETSCAPE_4_POP3);
+    let key = match kind {
+        NETSCAPE_4_POP3 => "network.hosts.pop_server",
+        NETSCAPE_4_IMAP => "network.hosts.imap_servers",
+        _ => "mail.server_type",
     };
-    server(Protocol::Pop3, host, "network.hosts.pop_server");
-    if let Some(smtp) = prefs.get("network.hosts.smtp_server") {
-        server(Protocol::Smtp, smtp, "network.hosts.smtp_server");
-    }
-    Some(Draft {
-        place: prefs.place("Netscape 4's account", "network.hosts.pop_server"),
+    let place = prefs.place("Netscape 4's account", key);
+    let (server, name) = match kind {
+        NETSCAPE_4_POP3 => {
+            (Some(netscape_4_server(prefs, Protocol::Pop3, prefs.get(key)?, key)), prefs.get("mail.pop_name"))
+        }
+        NETSCAPE_4_IMAP => netscape_4_imap(prefs, key, &place, report),
+        other => {
+            let why = match other {
+                "2" => {
+                    "its mail comes from a file of the computer (movemail), so there is no server for fetching".into()
+                }
+                other => {
+                    format!("ostler does not know the type \"{}\", so it takes no server for fetching", shown(other))
+                }
+            };
+            report.left(&place, why);
+            (None, None)
+        }
+    };
+    let smtp_key = "network.hosts.smtp_server";
+    let smtp = prefs.get(smtp_key).map(|host| netscape_4_server(prefs, Protocol::Smtp, host, smtp_key));
+    let servers: Vec<Server> = server.into_iter().chain(smtp).collect();
+    (!servers.is_empty()).then(|| Draft {
+        place,
         address: prefs.get("mail.identity.useremail").and_then(address),
-        username: prefs.get("mail.pop_name").and_then(username),
+        username: name.and_then(username),
         sends_as: prefs.get("mail.smtp_name").and_then(username).map_or(SendsAs::Unknown, SendsAs::Own),
         servers,
         ..Draft::default()
     })
+}
+
+/// The first IMAP server of Netscape 4, which is its default, and the user name there.
+fn netscape_4_imap<'p>(
+    prefs: &'p Prefs,
+    key: &str,
+    place: &str,
+    report: &mut Report,
+) -> (Option<Server>, Option<&'p str>) {
+    let mut hosts = prefs.get(key).unwrap_or_default().split(',').map(str::trim).filter(|host| !host.is_empty());
+    let Some(host) = hosts.next() else {
+        report.left(place, "it reads mail by IMAP, and the file has no server for that; name it with --imap");
+        return (None, None);
+    };
+    for other in hosts {
+        let why = format!("{}: an account has one server for reading, and the file names another first", shown(other));
+        report.left(place, why);
+    }
+    // Netscape makes the keys of the name as it is in the list, with letter case and port.
+    let of = |what: &str| prefs.get(&format!("mail.imap.server.{host}.{what}"));
+    let protection = if of("isSecure") == Some("true") { Protection::Tls } else { Protection::None };
+    let server = netscape_4_server(prefs, Protocol::Imap, host, key);
+    (Some(Server { protection, ..server }), of("userName"))
+}
+
+/// A server of Netscape 4. A port that is not the usual one follows the host.
+fn netscape_4_server(prefs: &Prefs, protocol: Protocol, text: &str, key: &str) -> Server {
+    let (host, number) = split_port(text).unwrap_or((text, None));
+    let number = number.and_then(port);
+    Server { protocol, host: host.to_owned(), port: number, protection: Protection::None, place: prefs.place(key, key) }
 }

@@ -77,7 +77,7 @@ fn f07_parts_beside_the_mail_are_named_and_no_password_is_taken() {
     );
     assert_eq!(robin.proposal.incoming[0].login, LoginForm::LocalPart);
     assert_eq!((&robin.username, &robin.smtp_username), (&None, &None), "one password for both");
-    assert_eq!(servers(club.proposal.imap.as_slice()), ["tls://imap.heron.example:993"]);
+    assert_eq!(servers(&club.proposal.imap), ["tls://imap.heron.example:993", "starttls://imap.heron.example:993"]);
     assert!(club.proposal.incoming.is_empty());
     assert_eq!(servers(&club.proposal.outgoing)[0], "tls://smtp.heron.example:465");
     assert!(!club.not_taken.join("\n").contains("IMAP"), "{club:#?}");
@@ -148,7 +148,7 @@ fn f07_the_settings_for_thunderbird_are_read_for_an_address() {
     let [account] = file.accounts.as_slice() else { panic!("{file:#?}") };
     assert_eq!(servers(&account.proposal.incoming), ["tls://mail.wren-joinery.example:995"]);
     assert_eq!(servers(&account.proposal.outgoing), ["tls://mail.wren-joinery.example:465"]);
-    assert_eq!(servers(account.proposal.imap.as_slice()), ["tls://mail.wren-joinery.example:993"]);
+    assert_eq!(servers(&account.proposal.imap), ["tls://mail.wren-joinery.example:993"]);
     assert_eq!(account.proposal.incoming[0].login, LoginForm::LocalPart);
     assert_eq!(account.proposal.outgoing[0].login, LoginForm::Address);
     assert!(account.not_taken.is_empty() && file.not_taken.is_empty(), "{file:#?}");
