@@ -277,8 +277,7 @@ impl ProviderSide {
             self.take_kept(submission.account()).await;
         }
         let answer = loop {
-            let was_used = self.session.as_ref().is_some_and(ProviderSession::is_between_messages);
-            let Some(attempted) = self.attempt_in_time(submission, policy).await else {
+            let Some((attempted, was_used)) = self.attempt_in_time(submission, policy).await else {
                 // A slow server: the client would not wait for the answer.
                 self.session = None;
                 break Ok(self.final_refusal(submission));
@@ -309,16 +308,27 @@ impl ProviderSide {
         &mut self,
         submission: &mut Submission,
         policy: LoginPolicy,
-    ) -> Option<Result<Outcome, Failure>> {
+    ) -> Option<(Result<Outcome, Failure>, bool)> {
         match submission.patience(now()) {
             None => Some(self.attempt(submission, policy).await),
             Some(left) => timeout(left, self.attempt(submission, policy)).await.ok(),
         }
     }
 
-    /// Says what the provider has not accepted of the message yet, on a new connection if the old one cannot be used.
-    async fn attempt(&mut self, submission: &mut Submission, policy: LoginPolicy) -> Result<Outcome, Failure> {
-        self.keep_or_leave(submission).await?;
+    /// Says what the provider has not accepted of the message yet, on a new connection if the old one cannot be used. Returns
+    /// with the outcome whether the connection had served another message before ([`Attempt::was_used`]).
+    async fn attempt(&mut self, submission: &mut Submission, policy: LoginPolicy) -> (Result<Outcome, Failure>, bool) {
+        let kept = self.keep_or_leave(submission).await;
+        // Only now: a connection that is made in place of the old one has served nothing, so its refusal means this message.
+        let was_used = self.session.as_ref().is_some_and(ProviderSession::is_between_messages);
+        let outcome = match kept {
+            Ok(()) => self.connect_and_say(submission, policy).await,
+            Err(broken) => Err(broken),
+        };
+        (outcome, was_used)
+    }
+
+    async fn connect_and_say(&mut self, submission: &mut Submission, policy: LoginPolicy) -> Result<Outcome, Failure> {
         if self.session.is_none() {
             // Boxed, because every command creates this future, and few commands connect.
             self.session = Some(Box::pin(self.connect(submission, policy)).await?);
