@@ -79,14 +79,26 @@ async fn ask_next(
     let behind = submission.lines_behind(session.accepted, &session.offered);
     let has_left_behind_another = session.in_flight > 0;
     let heard = session.ask_with(&line, &behind, limit).await;
-    let is_unanswered = matches!(heard, Err(Failure::TimedOut { .. } | Failure::Lost { .. }));
-    if has_left_behind_another
-        && is_unanswered
+    if has_left_behind_another {
+        note_unanswered(engine, session, heard.as_ref().err());
+    }
+    heard
+}
+
+/// Hears what left together with a refused command. Returns whether the session can go on.
+async fn forget_flight(engine: &Engine, session: &mut ProviderSession, limit: Duration) -> bool {
+    let heard = session.forget_flight(limit).await;
+    note_unanswered(engine, session, heard.as_ref().err());
+    heard.unwrap_or(false)
+}
+
+/// Remembers of a server that it did not answer a command that left behind another one.
+fn note_unanswered(engine: &Engine, session: &ProviderSession, failure: Option<&Failure>) {
+    if let Some(Failure::TimedOut { .. } | Failure::Lost { .. }) = failure
         && let Some(server) = session.server()
     {
         engine.note_tripped(&session.account, server);
     }
-    heard
 }
 
 /// Remembers what a sign-in has shown of a server. Returns what ostler uses of its offer.
@@ -359,8 +371,10 @@ impl ProviderSide {
                     return Ok(Outcome::Accepted(reply));
                 }
                 ReplyMeaning::Refused(refusal) => {
-                    let is_left = refusal.ends_flight() && !session.forget_flight(limit).await;
-                    if refusal.closes_connection() || is_left {
+                    // A server that says it closes has nothing more to say.
+                    let is_left = refusal.closes_connection()
+                        || refusal.ends_flight() && !forget_flight(&self.engine, session, limit).await;
+                    if is_left {
                         self.session = None;
                     }
                     return Ok(Outcome::Refused(refusal));
