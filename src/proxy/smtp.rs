@@ -146,6 +146,8 @@ impl SmtpDialogue {
         }
         session.report_activity("sending a message");
         if !session.say(client, &format!("{}\r\n", reply.one_line())).await {
+            // The provider waits for a body, and would take QUIT for its first line.
+            self.provider.drop_session();
             return After::Gone;
         }
         session.messages_begun += 1;

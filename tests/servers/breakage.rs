@@ -1,5 +1,7 @@
 //! Providers that break off, stall or say what they should not, played by a written part.
 
+use std::time::Duration;
+
 use crate::support::ca::TestCa;
 use crate::support::client::{self, Client};
 use crate::support::mail;
@@ -258,4 +260,21 @@ fn secrets_a_provider_echoes_reach_neither_client_nor_log() {
     for line in [imap.ask("1 LOGIN home x", "* OK [ALERT]"), imap.expect("1 NO")] {
         assert!(!line.contains(&secret) && line.contains("***"), "{line}");
     }
+}
+
+#[test]
+fn a_client_that_has_left_before_its_body_is_wanted_leaves_no_word_of_ostlers_in_a_body() {
+    let mut part = takes_a_message();
+    let wanted = part.split_off(part.len() - 1);
+    let (_ca, peer, ostler) =
+        smtp("tls", vec![[part, vec![Step::Pause(Duration::from_millis(500))], wanted, vec![Step::Stall]].concat()]);
+    let mut client = Client::greeted(ostler.smtp, "220 ");
+    client.ask_reply("EHLO old-pc", "250");
+    client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "250");
+    client.ask_reply(&format!("RCPT TO:<{BOB}>"), "250");
+    client.say("DATA");
+    peer.received(0, "DATA\r\n");
+    client.reset();
+    let received = String::from_utf8(peer.over(0).received).unwrap();
+    assert!(received.ends_with("DATA\r\n"), "{received}");
 }
