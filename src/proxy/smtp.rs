@@ -87,7 +87,7 @@ impl SmtpDialogue {
         if !session.settings.wants_password() {
             // The door has let this client in. AUTH proves nothing here and is always granted: Netscape signs in
             // wherever it is offered, Outlook may be set to insist on it.
-            self.provider.sign_in_with(password_as_secret(attempt));
+            self.provider.sign_in_with(password_as_secret(attempt)).await;
             return After::GoOn(self.end_authentication(session, account, true));
         }
         match session.knows_password(account.as_deref(), &attempt.proof).await {

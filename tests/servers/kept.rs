@@ -184,3 +184,27 @@ fn what_the_first_message_of_a_session_is_refused_for_now_is_told_after_one_sign
         assert_eq!(shop.connections(), 1, "{said}");
     }
 }
+
+#[test]
+fn another_password_from_the_client_is_given_to_the_provider_and_the_same_one_is_not_given_again() {
+    let in_with = |plain: &str| {
+        let auth = expect(&format!("AUTH PLAIN {plain}"));
+        vec![say("220 mx"), expect("EHLO"), say("250-mx\r\n250 AUTH PLAIN"), auth, say("235 in")]
+    };
+    // ann@example.org with the passwords "old" and "new".
+    let (old, new) = ("AGFubkBleGFtcGxlLm9yZwBvbGQ=", "AGFubkBleGFtcGxlLm9yZwBuZXc=");
+    let first = [in_with(old), message(), message(), quit()].concat();
+    let ca = TestCa::new();
+    let provider = Provider::start_tls(&ca.localhost(), vec![first, [in_with(new), message(), quit()].concat()]);
+    let account = Account::new("home", ANN, "").keyring().line("password = \"client\"");
+    let ostler = Ostler::start(&ca, &[account.smtp(Server::new("tls", provider.port))]);
+    let mut client = client::Client::greeted(ostler.smtp, "220");
+    client.ask_reply("EHLO old-pc", "250");
+    for given in [old, old, new] {
+        client.ask_reply(&format!("AUTH PLAIN {given}"), "235");
+        send_from(&mut client, ANN);
+    }
+    client.ask_reply("QUIT", "221");
+    provider.finished(0);
+    provider.finished(1);
+}

@@ -18,7 +18,7 @@ use crate::proxy::net::dial::Route;
 use crate::proxy::session::{Session, unless_stopped};
 use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_refusal};
 use crate::proxy::{Engine, now};
-use ostler_mail::account::{Account, Protocol, Server, Settings};
+use ostler_mail::account::{Account, Protocol, SecretSource, Server, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::pop_before_smtp::LoginPolicy;
 use ostler_mail::secret::Secret;
@@ -157,10 +157,17 @@ impl ProviderSide {
         self.submission = Some(Submission::new(Arc::clone(account), mail, now()));
     }
 
-    /// The client gave this at AUTH, for accounts that pass it on.
-    pub(super) fn sign_in_with(&mut self, given: Option<Arc<Secret>>) {
+    /// The client gave this at AUTH, for accounts that pass it on. A session that was signed in with another one ends: only the
+    /// provider can say whether the new one is right.
+    pub(super) async fn sign_in_with(&mut self, given: Option<Arc<Secret>>) {
         self.client_secret = given;
         self.refused_sign_in = None;
+        if let Some(session) = &self.session
+            && session.server().and_then(Server::credentials).is_some_and(|own| own.secret == SecretSource::Client)
+            && !has_same_secret(&self.engine, self.client_secret.as_ref(), session).await
+        {
+            self.leave().await;
+        }
     }
 
     /// Whether the last reply to RCPT was the refusal of the MAIL before it.
