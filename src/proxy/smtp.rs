@@ -155,11 +155,9 @@ impl SmtpDialogue {
         let Some((reply, octets)) = self.provider.body(session, client).await else { return After::Gone };
         session.progress.clear();
         let account = account.name.clone();
-        session.engine.events.publish(if reply.is_ok() {
-            Event::Sent { account, recipients, octets }
-        } else {
-            Event::NotSent { account, why: reply.one_line() }
-        });
+        if reply.is_ok() {
+            session.engine.events.publish(Event::Sent { account, recipients, octets });
+        }
         session.report_activity("signed in");
         pass_on(&reply, self.front.on_message_reply(&reply))
     }

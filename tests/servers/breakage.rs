@@ -278,3 +278,39 @@ fn a_client_that_has_left_before_its_body_is_wanted_leaves_no_word_of_ostlers_in
     let received = String::from_utf8(peer.over(0).received).unwrap();
     assert!(received.ends_with("DATA\r\n"), "{received}");
 }
+
+/// How often the log says this.
+fn logged(ostler: &Ostler, words: &str) -> usize {
+    ostler.log().matches(words).count()
+}
+
+#[test]
+fn a_body_that_stops_is_in_the_log_as_a_message_that_was_not_sent() {
+    let ca = TestCa::new();
+    let peer = Provider::start_tls(&ca.localhost(), vec![[takes_a_message(), vec![Step::Stall]].concat()]);
+    let account = Account::new("home", ANN, &unique("pw")).smtp(Server::new("tls", peer.port));
+    let ostler = Home::with_settings(&ca, &[account], "", "\n[timeouts]\ndata = \"2s\"\n").run();
+    let mut client = up_to_data(ostler.smtp);
+    client.send("Subject: x\r\n\r\nhalf");
+    client.expect_reply("421 4.4.2 the message stopped arriving");
+    ostler.expect_log("account home: not sent: 421 4.4.2 the message stopped arriving");
+    assert_eq!(logged(&ostler, ": not sent: "), 1);
+}
+
+#[test]
+fn a_body_refused_before_its_end_is_in_the_log_though_the_client_has_left() {
+    let refused = vec![expect("Subject: x"), say("552 5.3.4 too big")];
+    for leaves in [true, false] {
+        let (_ca, _peer, ostler) = smtp("tls", vec![[takes_a_message(), refused.clone(), vec![Step::Stall]].concat()]);
+        let mut client = up_to_data(ostler.smtp);
+        client.send("Subject: x\r\n\r\nhalf");
+        ostler.expect_log("account home: not sent: 552 5.3.4 too big");
+        if leaves {
+            client.reset();
+        } else {
+            client.send("\r\n.\r\n");
+            client.expect_reply("552 5.3.4");
+        }
+        assert_eq!(logged(&ostler, ": not sent: "), 1, "{leaves}");
+    }
+}
