@@ -87,7 +87,7 @@ impl SmtpDialogue {
         if !session.settings.wants_password() {
             // The door has let this client in. AUTH proves nothing here and is always granted: Netscape signs in
             // wherever it is offered, Outlook may be set to insist on it.
-            self.provider.sign_in_with(password_as_secret(attempt));
+            self.provider.sign_in_with(password_as_secret(attempt)).await;
             return After::GoOn(self.end_authentication(session, account, true));
         }
         match session.knows_password(account.as_deref(), &attempt.proof).await {
@@ -146,6 +146,8 @@ impl SmtpDialogue {
         }
         session.report_activity("sending a message");
         if !session.say(client, &format!("{}\r\n", reply.one_line())).await {
+            // The provider waits for a body, and would take QUIT for its first line.
+            self.provider.drop_session();
             return After::Gone;
         }
         session.messages_begun += 1;
@@ -153,11 +155,9 @@ impl SmtpDialogue {
         let Some((reply, octets)) = self.provider.body(session, client).await else { return After::Gone };
         session.progress.clear();
         let account = account.name.clone();
-        session.engine.events.publish(if reply.is_ok() {
-            Event::Sent { account, recipients, octets }
-        } else {
-            Event::NotSent { account, why: reply.one_line() }
-        });
+        if reply.is_ok() {
+            session.engine.events.publish(Event::Sent { account, recipients, octets });
+        }
         session.report_activity("signed in");
         pass_on(&reply, self.front.on_message_reply(&reply))
     }

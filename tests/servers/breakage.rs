@@ -1,5 +1,7 @@
 //! Providers that break off, stall or say what they should not, played by a written part.
 
+use std::time::Duration;
+
 use crate::support::ca::TestCa;
 use crate::support::client::{self, Client};
 use crate::support::mail;
@@ -257,5 +259,58 @@ fn secrets_a_provider_echoes_reach_neither_client_nor_log() {
     let mut imap = Client::greeted(ostler.imap, "* OK");
     for line in [imap.ask("1 LOGIN home x", "* OK [ALERT]"), imap.expect("1 NO")] {
         assert!(!line.contains(&secret) && line.contains("***"), "{line}");
+    }
+}
+
+#[test]
+fn a_client_that_has_left_before_its_body_is_wanted_leaves_no_word_of_ostlers_in_a_body() {
+    let mut part = takes_a_message();
+    let wanted = part.split_off(part.len() - 1);
+    let (_ca, peer, ostler) =
+        smtp("tls", vec![[part, vec![Step::Pause(Duration::from_millis(500))], wanted, vec![Step::Stall]].concat()]);
+    let mut client = Client::greeted(ostler.smtp, "220 ");
+    client.ask_reply("EHLO old-pc", "250");
+    client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "250");
+    client.ask_reply(&format!("RCPT TO:<{BOB}>"), "250");
+    client.say("DATA");
+    peer.received(0, "DATA\r\n");
+    client.reset();
+    let received = String::from_utf8(peer.over(0).received).unwrap();
+    assert!(received.ends_with("DATA\r\n"), "{received}");
+}
+
+/// How often the log says this.
+fn logged(ostler: &Ostler, words: &str) -> usize {
+    ostler.log().matches(words).count()
+}
+
+#[test]
+fn a_body_that_stops_is_in_the_log_as_a_message_that_was_not_sent() {
+    let ca = TestCa::new();
+    let peer = Provider::start_tls(&ca.localhost(), vec![[takes_a_message(), vec![Step::Stall]].concat()]);
+    let account = Account::new("home", ANN, &unique("pw")).smtp(Server::new("tls", peer.port));
+    let ostler = Home::with_settings(&ca, &[account], "", "\n[timeouts]\ndata = \"2s\"\n").run();
+    let mut client = up_to_data(ostler.smtp);
+    client.send("Subject: x\r\n\r\nhalf");
+    client.expect_reply("421 4.4.2 the message stopped arriving");
+    ostler.expect_log("account home: not sent: 421 4.4.2 the message stopped arriving");
+    assert_eq!(logged(&ostler, ": not sent: "), 1);
+}
+
+#[test]
+fn a_body_refused_before_its_end_is_in_the_log_though_the_client_has_left() {
+    let refused = vec![expect("Subject: x"), say("552 5.3.4 too big")];
+    for leaves in [true, false] {
+        let (_ca, _peer, ostler) = smtp("tls", vec![[takes_a_message(), refused.clone(), vec![Step::Stall]].concat()]);
+        let mut client = up_to_data(ostler.smtp);
+        client.send("Subject: x\r\n\r\nhalf");
+        ostler.expect_log("account home: not sent: 552 5.3.4 too big");
+        if leaves {
+            client.reset();
+        } else {
+            client.send("\r\n.\r\n");
+            client.expect_reply("552 5.3.4");
+        }
+        assert_eq!(logged(&ostler, ": not sent: "), 1, "{leaves}");
     }
 }

@@ -1,6 +1,8 @@
 //! Where a provider offers PIPELINING, MAIL leaves with the first RCPT, what a client sends in one go leaves in one go, and USER
 //! leaves with PASS: a part plays the provider, and answers nothing before it has heard all of it.
 
+use std::time::{Duration, Instant};
+
 use crate::support::ca::TestCa;
 use crate::support::client::Client;
 use crate::support::ostler::{Account, Home, Ostler, Server};
@@ -167,6 +169,8 @@ fn a_provider_that_answers_more_than_it_was_asked_is_not_believed() {
 }
 
 const EVE: &str = "eve@example.com";
+/// Far below the time that a provider has for an answer, which is 60 s.
+const SOON: Duration = Duration::from_secs(20);
 
 /// MAIL, two RCPT and DATA in one flight, and what is said to each.
 fn whole(said: [&str; 4]) -> Part {
@@ -322,6 +326,47 @@ fn a_provider_that_does_not_answer_what_comes_together_hears_one_command_at_a_ti
     desk.provider.finished(1);
     assert_eq!(desk.provider.sessions()[1].round_trips, 7, "EHLO, AUTH, MAIL, RCPT, DATA, the body, QUIT");
     desk.ostler.expect_log("offers PIPELINING and did not answer what came to it together");
+}
+
+#[test]
+fn a_refused_sender_is_told_soon_though_what_came_behind_it_is_never_answered() {
+    let deaf = [greet(), vec![expect("MAIL"), expect("RCPT"), say("550 5.7.1 not your address"), Step::Stall]].concat();
+    let patient = vec![expect("MAIL"), say("250 ok"), expect("RCPT"), say("250 ok")];
+    let mut desk = Desk::with(vec![deaf, [greet(), patient, body(), bye()].concat()]);
+    desk.mail();
+    let asked = Instant::now();
+    desk.rcpt("550 5.7.1 not your address");
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+    desk.ostler.expect_log("offers PIPELINING and did not answer what came to it together");
+    // One command at a time now.
+    desk.client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "250 ok");
+    desk.rcpt("250 ok");
+    desk.client.ask_reply("DATA", "354");
+    desk.send_body();
+    desk.client.ask_reply("QUIT", "221");
+    desk.provider.finished(1);
+}
+
+#[test]
+fn a_sender_refused_by_slow_answers_is_told_after_one_short_wait_for_all_of_them() {
+    let slow = |said| vec![Step::Pause(Duration::from_secs(6)), say(said)];
+    let heard = vec![expect("MAIL"), expect("RCPT"), expect("RCPT"), expect("DATA"), say("550 5.7.1 not your address")];
+    let rest = [slow("503 no"), slow("503 no"), slow("503 no")].concat();
+    let mut desk = Desk::with(vec![[greet(), heard, rest].concat()]);
+    let asked = Instant::now();
+    desk.pipeline(["250 2.1.0", "550 5.7.1", "550 5.7.1", "550 5.7.1"]);
+    assert!(asked.elapsed() < Duration::from_secs(12), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn a_provider_that_says_it_closes_is_not_listened_to_any_longer() {
+    let closing = [greet(), vec![expect("MAIL"), expect("RCPT"), say("421 4.3.2 closing"), Step::Stall]].concat();
+    let mut desk = Desk::with(vec![closing]);
+    desk.mail();
+    let asked = Instant::now();
+    desk.rcpt("421 4.3.2 closing");
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert!(!desk.ostler.log().contains("offers PIPELINING"), "it has answered");
 }
 
 fn fetch(ostler: &Ostler, answer: &str) -> String {

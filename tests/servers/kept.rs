@@ -155,3 +155,56 @@ fn when_ostler_ends_the_provider_hears_quit() {
     drop(ostler);
     provider.finished(0);
 }
+
+/// A greeted client sends a message from this address.
+fn send_from(client: &mut client::Client, from: &str) {
+    client.ask_reply(&format!("MAIL FROM:<{from}>"), "250");
+    client.ask_reply(&format!("RCPT TO:<{BOB}>"), "250");
+    client.ask_reply("DATA", "354");
+    client.send("Subject: x\r\n\r\nx\r\n.\r\n");
+    client.expect_reply("250 2.0.0 queued");
+}
+
+#[test]
+fn what_the_first_message_of_a_session_is_refused_for_now_is_told_after_one_sign_in() {
+    const SHOP: &str = "ann@shop.example";
+    for said in ["451 4.7.1 greylisted", "452 4.3.1 no space", "421 4.3.2 too busy"] {
+        let (ca, refused) = (TestCa::new(), [signed_in(), vec![expect("MAIL"), say(said)]].concat());
+        let home = Provider::start_tls(&ca.localhost(), vec![[signed_in(), message(), quit()].concat()]);
+        let shop = Provider::start_tls(&ca.localhost(), vec![refused.clone(), refused]);
+        let account = |name: &str, address: &str, provider: &Provider| {
+            Account::new(name, address, &unique("pw")).smtp(Server::new("tls", provider.port))
+        };
+        let ostler = Ostler::start(&ca, &[account("home", ANN, &home), account("shop", SHOP, &shop)]);
+        let mut client = client::Client::greeted(ostler.smtp, "220");
+        client.ask_reply("EHLO old-pc", "250");
+        send_from(&mut client, ANN);
+        // The session that has served a message is that of the other account.
+        client.ask_reply(&format!("MAIL FROM:<{SHOP}>"), said);
+        assert_eq!(shop.connections(), 1, "{said}");
+    }
+}
+
+#[test]
+fn another_password_from_the_client_is_given_to_the_provider_and_the_same_one_is_not_given_again() {
+    let in_with = |plain: &str| {
+        let auth = expect(&format!("AUTH PLAIN {plain}"));
+        vec![say("220 mx"), expect("EHLO"), say("250-mx\r\n250 AUTH PLAIN"), auth, say("235 in")]
+    };
+    // ann@example.org with the passwords "old" and "new".
+    let (old, new) = ("AGFubkBleGFtcGxlLm9yZwBvbGQ=", "AGFubkBleGFtcGxlLm9yZwBuZXc=");
+    let first = [in_with(old), message(), message(), quit()].concat();
+    let ca = TestCa::new();
+    let provider = Provider::start_tls(&ca.localhost(), vec![first, [in_with(new), message(), quit()].concat()]);
+    let account = Account::new("home", ANN, "").keyring().line("password = \"client\"");
+    let ostler = Ostler::start(&ca, &[account.smtp(Server::new("tls", provider.port))]);
+    let mut client = client::Client::greeted(ostler.smtp, "220");
+    client.ask_reply("EHLO old-pc", "250");
+    for given in [old, old, new] {
+        client.ask_reply(&format!("AUTH PLAIN {given}"), "235");
+        send_from(&mut client, ANN);
+    }
+    client.ask_reply("QUIT", "221");
+    provider.finished(0);
+    provider.finished(1);
+}

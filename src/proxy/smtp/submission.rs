@@ -18,7 +18,7 @@ use crate::proxy::net::dial::Route;
 use crate::proxy::session::{Session, unless_stopped};
 use crate::proxy::sign_in::{Prepared, connect_and_prepare, note_refusal};
 use crate::proxy::{Engine, now};
-use ostler_mail::account::{Account, Protocol, Server, Settings};
+use ostler_mail::account::{Account, Protocol, SecretSource, Server, Settings};
 use ostler_mail::failure::Failure;
 use ostler_mail::pop_before_smtp::LoginPolicy;
 use ostler_mail::secret::Secret;
@@ -79,14 +79,26 @@ async fn ask_next(
     let behind = submission.lines_behind(session.accepted, &session.offered);
     let has_left_behind_another = session.in_flight > 0;
     let heard = session.ask_with(&line, &behind, limit).await;
-    let is_unanswered = matches!(heard, Err(Failure::TimedOut { .. } | Failure::Lost { .. }));
-    if has_left_behind_another
-        && is_unanswered
+    if has_left_behind_another {
+        note_unanswered(engine, session, heard.as_ref().err());
+    }
+    heard
+}
+
+/// Hears what left together with a refused command. Returns whether the session can go on.
+async fn forget_flight(engine: &Engine, session: &mut ProviderSession, limit: Duration) -> bool {
+    let heard = session.forget_flight(limit).await;
+    note_unanswered(engine, session, heard.as_ref().err());
+    heard.unwrap_or(false)
+}
+
+/// Remembers of a server that it did not answer a command that left behind another one.
+fn note_unanswered(engine: &Engine, session: &ProviderSession, failure: Option<&Failure>) {
+    if let Some(Failure::TimedOut { .. } | Failure::Lost { .. }) = failure
         && let Some(server) = session.server()
     {
         engine.note_tripped(&session.account, server);
     }
-    heard
 }
 
 /// Remembers what a sign-in has shown of a server. Returns what ostler uses of its offer.
@@ -145,10 +157,17 @@ impl ProviderSide {
         self.submission = Some(Submission::new(Arc::clone(account), mail, now()));
     }
 
-    /// The client gave this at AUTH, for accounts that pass it on.
-    pub(super) fn sign_in_with(&mut self, given: Option<Arc<Secret>>) {
+    /// The client gave this at AUTH, for accounts that pass it on. A session that was signed in with another one ends: only the
+    /// provider can say whether the new one is right.
+    pub(super) async fn sign_in_with(&mut self, given: Option<Arc<Secret>>) {
         self.client_secret = given;
         self.refused_sign_in = None;
+        if let Some(session) = &self.session
+            && session.server().and_then(Server::credentials).is_some_and(|own| own.secret == SecretSource::Client)
+            && !has_same_secret(&self.engine, self.client_secret.as_ref(), session).await
+        {
+            self.leave().await;
+        }
     }
 
     /// Whether the last reply to RCPT was the refusal of the MAIL before it.
@@ -277,8 +296,7 @@ impl ProviderSide {
             self.take_kept(submission.account()).await;
         }
         let answer = loop {
-            let was_used = self.session.as_ref().is_some_and(ProviderSession::is_between_messages);
-            let Some(attempted) = self.attempt_in_time(submission, policy).await else {
+            let Some((attempted, was_used)) = self.attempt_in_time(submission, policy).await else {
                 // A slow server: the client would not wait for the answer.
                 self.session = None;
                 break Ok(self.final_refusal(submission));
@@ -309,16 +327,27 @@ impl ProviderSide {
         &mut self,
         submission: &mut Submission,
         policy: LoginPolicy,
-    ) -> Option<Result<Outcome, Failure>> {
+    ) -> Option<(Result<Outcome, Failure>, bool)> {
         match submission.patience(now()) {
             None => Some(self.attempt(submission, policy).await),
             Some(left) => timeout(left, self.attempt(submission, policy)).await.ok(),
         }
     }
 
-    /// Says what the provider has not accepted of the message yet, on a new connection if the old one cannot be used.
-    async fn attempt(&mut self, submission: &mut Submission, policy: LoginPolicy) -> Result<Outcome, Failure> {
-        self.keep_or_leave(submission).await?;
+    /// Says what the provider has not accepted of the message yet, on a new connection if the old one cannot be used. Returns
+    /// with the outcome whether the connection had served another message before ([`Attempt::was_used`]).
+    async fn attempt(&mut self, submission: &mut Submission, policy: LoginPolicy) -> (Result<Outcome, Failure>, bool) {
+        let kept = self.keep_or_leave(submission).await;
+        // Only now: a connection that is made in place of the old one has served nothing, so its refusal means this message.
+        let was_used = self.session.as_ref().is_some_and(ProviderSession::is_between_messages);
+        let outcome = match kept {
+            Ok(()) => self.connect_and_say(submission, policy).await,
+            Err(broken) => Err(broken),
+        };
+        (outcome, was_used)
+    }
+
+    async fn connect_and_say(&mut self, submission: &mut Submission, policy: LoginPolicy) -> Result<Outcome, Failure> {
         if self.session.is_none() {
             // Boxed, because every command creates this future, and few commands connect.
             self.session = Some(Box::pin(self.connect(submission, policy)).await?);
@@ -349,8 +378,10 @@ impl ProviderSide {
                     return Ok(Outcome::Accepted(reply));
                 }
                 ReplyMeaning::Refused(refusal) => {
-                    let is_left = refusal.ends_flight() && !session.forget_flight(limit).await;
-                    if refusal.closes_connection() || is_left {
+                    // A server that says it closes has nothing more to say.
+                    let is_left = refusal.closes_connection()
+                        || refusal.ends_flight() && !forget_flight(&self.engine, session, limit).await;
+                    if is_left {
                         self.session = None;
                     }
                     return Ok(Outcome::Refused(refusal));

@@ -22,7 +22,8 @@ use ostler_mail::smtp::mend::Mender;
 use ostler_mail::smtp::words::{self, message_timed_out, outcome_unknown};
 
 impl ProviderSide {
-    /// Passes the body. Returns the reply for the client and the number of octets sent; `None` if the client is gone.
+    /// Passes the body. Returns the reply for the client and the number of octets sent; `None` if the client is gone. Tells of
+    /// a message that was not sent.
     pub(in crate::proxy::smtp) async fn body(
         &mut self,
         session: &mut Session,
@@ -41,12 +42,24 @@ impl ProviderSide {
         let octets = data.octets();
         report_nuls(session, &account, data.nuls());
         report_mended(session, &account, &data);
-        let refusal = match passed {
-            Passed::Answered(reply) => return Some((reply, octets)),
+        let (refusal, is_answered) = match passed {
+            Passed::Answered(reply) => (reply, true),
             Passed::ClientGone => return None,
-            Passed::Refused(reply) => reply,
-            Passed::Broken(failure) => report_broken(&failure, session, &account),
+            Passed::TimedOut => {
+                report_not_sent(session, &account, message_timed_out().trim_end());
+                say_goodbye(client, &message_timed_out()).await;
+                return None;
+            }
+            Passed::Refused(reply) => (reply, false),
+            Passed::Broken(failure) => (report_broken(&failure, session, &account), false),
         };
+        // Before the rest of the body, which may never come: the client may have given up.
+        if !refusal.is_ok() {
+            report_not_sent(session, &account, &refusal.one_line());
+        }
+        if is_answered {
+            return Some((refusal, octets));
+        }
         swallow(client, data, self.body_limits(), session).await.then_some((refusal, octets))
     }
 
@@ -91,10 +104,7 @@ impl ProviderSide {
                 Passed::Answered(outcome_unknown(&at.host, "it did not take the end of the message"))
             }
             (_, Some(failure)) => Passed::Broken(failure),
-            (Ended::TimedOut(..), None) => {
-                say_goodbye(client, &message_timed_out()).await;
-                Passed::ClientGone
-            }
+            (Ended::TimedOut(..), None) => Passed::TimedOut,
             (_, None) => Passed::ClientGone,
         };
         self.learn_chunking(&account, server_index, data);
@@ -159,6 +169,14 @@ enum Passed {
     Broken(Failure),
     /// The client has gone.
     ClientGone,
+    /// The client has stopped sending, and is still there.
+    TimedOut,
+}
+
+/// Tells of a message that the provider has not taken.
+fn report_not_sent(session: &Session, account: &Account, why: &str) {
+    let event = Event::NotSent { account: account.name.clone(), why: why.to_owned() };
+    session.engine.events.publish(event);
 }
 
 /// Tells that the message was changed: NUL octets were taken out.

@@ -21,6 +21,9 @@ use ostler_mail::smtp::{Extensions, Reply, ReplyParser};
 
 /// How long a provider may take to answer QUIT. The client waits for its next message meanwhile.
 const QUIT_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a provider may take to answer everything that left together with a refused command. The client waits for the
+/// refusal meanwhile, and a new connection serves its next message just as well.
+const FLIGHT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A session at one of an account's servers.
 pub(in crate::proxy::smtp) struct ProviderSession {
@@ -128,15 +131,19 @@ impl ProviderSession {
         self.hear_reply(limit).await
     }
 
-    /// Hears the answers to the commands that left together with a refused one. Returns whether they were all refused, too.
-    pub(super) async fn forget_flight(&mut self, limit: Duration) -> bool {
+    /// Hears the answers to the commands that left together with a refused one, all of them in one short time. Returns whether
+    /// they were all refused, too.
+    pub(super) async fn forget_flight(&mut self, limit: Duration) -> Result<bool, Failure> {
+        let limit = limit.min(FLIGHT_TIMEOUT);
+        let deadline = Instant::now() + limit;
         while self.in_flight > 0 {
             self.in_flight -= 1;
-            if !self.hear_reply(limit).await.is_ok_and(|reply| reply.code >= 400 && reply.code != 421) {
-                return false;
+            let reply = read_reply(&mut self.upstream, Waiting::Answer, limit, deadline).await?;
+            if reply.code < 400 || reply.code == 421 {
+                return Ok(false);
             }
         }
-        true
+        Ok(true)
     }
 
     /// Hears the answer to a DATA that left together with the recipients, none of which was accepted. A server that says 354
@@ -145,6 +152,7 @@ impl ProviderSession {
         if std::mem::take(&mut self.in_flight) == 0 {
             return true;
         }
+        let limit = limit.min(FLIGHT_TIMEOUT);
         let reply = match self.hear_reply(limit).await {
             Ok(reply) if reply.code == 354 => self.ask(".", limit).await,
             heard => heard,
