@@ -247,7 +247,21 @@ fn secret(source: &SecretSource) -> String {
 
 /// The text as a TOML string.
 fn quoted(text: &str) -> String {
-    toml_edit::Value::from(text).to_string()
+    if !text.contains('\n') {
+        return toml_edit::Value::from(text).to_string();
+    }
+    // On one line: in a file with other line ends, one within the text would become another.
+    let mut quoted = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '\n' => quoted.push_str("\\n"),
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            // Writing to a String cannot fail.
+            _ if letter.is_control() => drop(write!(quoted, "\\u{:04X}", u32::from(letter))),
+            _ => quoted.push(letter),
+        }
+    }
+    quoted + "\""
 }
 
 #[cfg(test)]
@@ -342,6 +356,16 @@ mod tests {
     fn line_ends_stay_what_they_were() {
         let text = added("# dos\r\n", &every_kind()[0]);
         assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
+    }
+
+    #[test]
+    fn a_command_of_several_lines_is_added_to_a_file_with_any_line_ends() {
+        let account = account(
+            "[[account]]\naddress = 'a@x'\npop3 = { host = 'h', password.command = \"a \\\"\\\\\\t\\nb\\r\\nc\" }\n",
+        );
+        for start in ["# mine\n", "# mine\r\n"] {
+            assert_eq!(*settings(&added(start, &account)).accounts[0], account);
+        }
     }
 
     #[test]
