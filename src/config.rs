@@ -26,6 +26,8 @@ mod edit;
 mod file;
 pub(crate) mod issuers;
 pub mod keys;
+mod line_ends;
+mod list;
 mod maildrop;
 #[cfg(feature = "web")]
 mod move_door;

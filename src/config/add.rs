@@ -1,5 +1,5 @@
 //! Adds an account to a settings file that a person wrote. It goes to the end, and everything else stays as it is,
-//! octet for octet; only a list `account = [..]` on one line grows by an element.
+//! octet for octet; only a list `account = [..]` grows by an element.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,8 +8,10 @@ use std::sync::Arc;
 use toml_edit::DocumentMut;
 
 use super::DEFAULT_FRESH;
-use super::edit::{EditError, meaning, parse_document, with_line_ends_of};
+use super::edit::{EditError, meaning, parse_document};
 use super::issuers;
+use super::line_ends::{appended, with_line_ends_of};
+use super::list;
 use crate::config::presets::Presets;
 use ostler_mail::account::issuer::{ClientSecret, HttpsUrl, Issuer, Scopes};
 use ostler_mail::account::{
@@ -30,11 +32,10 @@ pub(crate) fn add_account(text: &str, account: &Account, file: &Path, presets: &
     let old = meaning(text, file, presets)?;
     let tables = tables(account);
     let inline = before.get("account").is_some_and(|accounts| accounts.as_array().is_some());
-    let after = if inline { with_element(before, &tables)? } else { with_tables(text, &tables) };
+    let after = if inline { with_element(text, before, &tables)? } else { with_tables(text, &tables) };
     let is_new = |issuer: &&Arc<Issuer>| issuers::find(&old, &issuer.name).as_ref() != Some(issuer);
     let registration = account.oauth2.as_ref().filter(is_new).map(|issuer| registration_table(issuer));
     let after = registration.map_or(after.clone(), |table| with_tables(&after, &table));
-    let after = with_line_ends_of(text, after);
     let new = meaning(&after, file, presets)?;
     let (last, others) = new.accounts.split_last().ok_or(EditError::CannotTake)?;
     // The lines say nothing of reading ahead: what is right there follows from the provider.
@@ -44,20 +45,16 @@ pub(crate) fn add_account(text: &str, account: &Account, file: &Path, presets: &
 }
 
 fn with_tables(text: &str, tables: &str) -> String {
-    let mut after = if text.is_empty() { HEADER.to_owned() } else { text.to_owned() };
-    if !after.ends_with('\n') {
-        after.push('\n');
-    }
-    after + "\n" + tables
+    appended(if text.is_empty() { HEADER } else { text }, &format!("\n{tables}"))
 }
 
-fn with_element(mut document: DocumentMut, tables: &str) -> Result<String, EditError> {
+fn with_element(text: &str, mut document: DocumentMut, tables: &str) -> Result<String, EditError> {
     let own: DocumentMut = tables.parse().map_err(|_| EditError::CannotTake)?;
     let table = own.get("account").and_then(|accounts| accounts.as_array_of_tables()).and_then(|a| a.get(0));
     let table = table.ok_or(EditError::CannotTake)?.clone().into_inline_table();
     let array = document.get_mut("account").and_then(|item| item.as_array_mut()).ok_or(EditError::CannotTake)?;
-    array.push(table);
-    Ok(document.to_string())
+    list::push(array, table.into());
+    Ok(with_line_ends_of(text, &document.to_string()))
 }
 
 /// Writes the account as the tables a person would write.
@@ -247,7 +244,21 @@ fn secret(source: &SecretSource) -> String {
 
 /// The text as a TOML string.
 fn quoted(text: &str) -> String {
-    toml_edit::Value::from(text).to_string()
+    if !text.contains('\n') {
+        return toml_edit::Value::from(text).to_string();
+    }
+    // On one line: in a file with other line ends, one within the text would become another.
+    let mut quoted = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '\n' => quoted.push_str("\\n"),
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            // Writing to a String cannot fail.
+            _ if letter.is_control() => drop(write!(quoted, "\\u{:04X}", u32::from(letter))),
+            _ => quoted.push(letter),
+        }
+    }
+    quoted + "\""
 }
 
 #[cfg(test)]
@@ -342,6 +353,29 @@ mod tests {
     fn line_ends_stay_what_they_were() {
         let text = added("# dos\r\n", &every_kind()[0]);
         assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
+    }
+
+    #[test]
+    fn each_line_before_the_account_keeps_its_end() {
+        let script =
+            "# top\r\n[[account]]\naddress = 'o@x'\npop3 = { host = 'h', password.command = '''\na\nb\n''' }\n";
+        let swapped = script.replace("\r\n", "\0").replace('\n', "\r\n").replace('\0', "\n");
+        let list = "# top\r\naccount = [\n  { address = 'o@x', pop3 = { host = 'h', password.command = '''\na\nb\n''' } }, # o\n";
+        for (text, rest, end) in [(script, "", "\n"), (&swapped, "", "\r\n"), (list, "]", "\n")] {
+            let after = added(&format!("{text}{rest}"), &every_kind()[0]);
+            let lines = after.strip_prefix(text).unwrap();
+            assert_eq!(lines.matches("\r\n").count(), if end == "\n" { 0 } else { lines.matches('\n').count() });
+        }
+    }
+
+    #[test]
+    fn a_command_of_several_lines_is_added_to_a_file_with_any_line_ends() {
+        let account = account(
+            "[[account]]\naddress = 'a@x'\npop3 = { host = 'h', password.command = \"a \\\"\\\\\\t\\nb\\r\\nc\" }\n",
+        );
+        for start in ["# mine\n", "# mine\r\n"] {
+            assert_eq!(*settings(&added(start, &account)).accounts[0], account);
+        }
     }
 
     #[test]

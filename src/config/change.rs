@@ -1,11 +1,14 @@
-//! Changes single keys of a settings file that a person wrote. Values are replaced one by one, so that comments and order stay.
+//! Changes single keys of a settings file that a person wrote. Values are replaced one by one, in a list element by element, so
+//! that comments and order stay.
 //! The new text is read again as a whole, and refused if it has a mistake or if anything but the named keys has changed.
 
 use std::path::Path;
 
 use toml_edit::{DocumentMut, Item, Value};
 
-use super::edit::{EditError, meaning, parse_document, put, with_line_ends_of, without_registration};
+use super::edit::{EditError, meaning, parse_document, put, without_registration};
+use super::line_ends::with_line_ends_of;
+use super::list;
 use super::parse_with;
 use super::place::{Place, REGISTRATIONS, TableMut, account_table, fill_in_server, write_out_servers};
 use crate::config::presets::Presets;
@@ -39,14 +42,15 @@ pub(crate) fn change_keys(
     let before = meaning(text, file, presets)?;
     let mut editor = Editor { document: parse_document(text)?, accounts: &before, new_keys: Vec::new() };
     editor.write_out(changes)?;
-    let start = editor.document.to_string();
+    let start = with_line_ends_of(text, &editor.document.to_string());
     if meaning(&start, file, presets)? != before {
         return Err(EditError::TooEntangled);
     }
     for change in changes {
         editor.apply(change)?;
     }
-    let after = editor.document.to_string();
+    // Everything is judged by the text as it is saved: a line end can be part of a value.
+    let after = with_line_ends_of(text, &editor.document.to_string());
     let settings = parse_with(&after, file, presets).map_err(EditError::Mistakes)?.settings;
     if !is_same_but_for(&start, &after, |place| editor.index(place), changes) {
         return Err(EditError::TooEntangled);
@@ -56,8 +60,7 @@ pub(crate) fn change_keys(
     if settings == before && changes.iter().all(|change| change.value.is_some() && is_new(change)) {
         return Ok(Changed { text: text.to_owned(), settings });
     }
-    let after = editor.without_defaults(after, &settings, file, presets);
-    Ok(Changed { text: with_line_ends_of(text, after), settings })
+    Ok(Changed { text: editor.without_defaults(after, &settings, file, presets), settings })
 }
 
 /// Removes a server of an account, which keeps at least one.
@@ -70,7 +73,7 @@ pub(crate) fn remove_server(
     arrange_servers(text, name, protocol, file, presets, |list| match list {
         Servers::Wanted(servers) => drop((at < servers.len()).then(|| servers.remove(at))),
         Servers::Blocks(tables) => drop(tables.remove(at)),
-        Servers::Inline(array) => drop(array.remove(at)),
+        Servers::Inline(array) => list::remove(array, at),
     })
 }
 
@@ -121,14 +124,7 @@ pub(crate) fn move_server(
                 tables.push(table);
             }
         }
-        Servers::Inline(array) => {
-            let decors: Vec<_> = array.iter().map(|server| server.decor().clone()).collect();
-            let server = array.remove(from);
-            array.insert_formatted(to, server);
-            for (server, decor) in array.iter_mut().zip(decors) {
-                *server.decor_mut() = decor;
-            }
-        }
+        Servers::Inline(array) => list::move_to(array, from, to),
     })
 }
 
@@ -182,7 +178,7 @@ fn arrange_servers(
     } else {
         own_table(&mut document, index)?.take_out(protocol.name());
     }
-    let after = with_line_ends_of(text, document.to_string());
+    let after = with_line_ends_of(text, &document.to_string());
     let settings = parse_with(&after, file, presets).map_err(EditError::Mistakes)?.settings;
     if settings == wanted { Ok(Changed { text: after, settings }) } else { Err(EditError::TooEntangled) }
 }
@@ -261,7 +257,7 @@ impl Editor<'_> {
         let mut attempt = |edit: &dyn Fn(&mut DocumentMut) -> Option<()>| {
             let Ok(mut document) = parse_document(&text) else { return };
             if edit(&mut document).is_some() {
-                let shorter = document.to_string();
+                let shorter = with_line_ends_of(&text, &document.to_string());
                 if meaning(&shorter, file, presets).is_ok_and(|meant| meant == *settings) {
                     text = shorter;
                 }
@@ -383,11 +379,54 @@ mod tests {
         assert_eq!(
             text,
             "# mine\n[local]\npop3 = 110 # low\n\n[[account]] # first\naddress = \"ann@x.net\" # hers\n\
-             aliases = ['lee@x.net', '*@z.net'] # and his\ndefault = true\n\n[account.pop3]\nhost = 'mail.x.net' # old\n\
+             aliases = [\"lee@x.net\", '*@z.net'] # and his\ndefault = true\n\n[account.pop3]\nhost = 'mail.x.net' # old\n\
              security = 'starttls'\nport = 1110\n\n[[account]]\naddress = \"bob@y.net\"\n[account.smtp]\nhost = \"s.y.net\"\n"
         );
         let crlf = changed(&TEXT.replace('\n', "\r\n"), &changes).unwrap();
         assert_eq!(crlf, text.replace('\n', "\r\n"));
+    }
+
+    #[test]
+    fn comments_within_a_list_stay() {
+        let aliases =
+            "aliases = [\n  \"lee@x.net\", # maiden name, until 2030\n  # my own\n  \"*@ann.example\", # domain\n]";
+        let text = TEXT.replace("aliases = [\"lee@x.net\"]", aliases);
+        let longer = changed(&text, &[set(ann(), "aliases", "['lee@x.net', '*@ann.example', 'a@z.net']")]).unwrap();
+        assert_eq!(longer, text.replace("# domain\n", "# domain\n  'a@z.net',\n"));
+        let shorter = changed(&longer, &[set(ann(), "aliases", "['lee@x.net', 'a@z.net']")]).unwrap();
+        assert_eq!(shorter, longer.replace("  # my own\n  \"*@ann.example\", # domain\n", ""));
+        let doors = "[local]\nsmtp = [ 32025, # Eudora\n         32026, # Netscape\n]\n";
+        let more = changed(doors, &[set(Place::Local, "smtp", "[32025, 32026, 25]")]).unwrap();
+        assert_eq!(more, doors.replace("Netscape\n", "Netscape\n         25,\n"));
+        let one = changed(doors, &[set(Place::Local, "smtp", "32026")]).unwrap();
+        assert_eq!(one, "[local]\nsmtp = [ 32026, # Netscape\n]\n");
+        let bare = changed("[local]\nsmtp = [25, 26]\n", &[set(Place::Local, "smtp", "26")]).unwrap();
+        assert_eq!(bare, "[local]\nsmtp = 26\n");
+    }
+
+    const SCRIPT: &str = "[[account]]\naddress = 'ann@x.net' # hers\r\n[account.pop3]\nhost = 'p'\n\
+        password.command = '''\nif true\nthen echo x\nfi\n'''\n\n[timeouts]\n";
+
+    #[test]
+    fn a_change_leaves_a_script_of_several_lines_as_it_is() {
+        let other = SCRIPT.replace("\r\n", "\0").replace('\n', "\r\n").replace('\0', "\n");
+        for (text, end) in
+            [(SCRIPT, "\n"), (&other, "\r\n"), (&SCRIPT.replace("\r\n", "\n").replace('\n', "\r\n"), "\r\n")]
+        {
+            let changes = [set(ann(), "aliases", "['lee@x.net']"), set(pop3(), "host", "'q'")];
+            let hers = text.find("# hers").unwrap();
+            let above = &text[..hers + text[hers..].find('\n').unwrap() + 1];
+            let wanted = text.replace(above, &format!("{above}aliases = ['lee@x.net']{end}")).replace("'p'", "'q'");
+            assert_eq!(changed(text, &changes).unwrap(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_server_that_moves_takes_its_script_along_as_it_is() {
+        let text = THREE.replace("# 2\n", "# 2\r\npassword.command = '''\na\r\nb\n'''\r\n");
+        let moved = move_server(&text, ("ann@x.net", 1, 0), Path::new(FILE), Presets::built_in()).unwrap().text;
+        assert!(moved.contains("host = 'b' # 2\r\npassword.command = '''\na\r\nb\n'''\r\n"), "{moved:?}");
+        assert_eq!(moved.matches("\r\n").count(), 3);
     }
 
     #[test]
@@ -489,6 +528,12 @@ mod tests {
             "account = [{ address = 'ann@x.net', smtp = [{ host = 'a' }, { host = 'b' }], pop3.host = 'p' }]\n";
         assert!(moved(inline, 0, 1).unwrap().contains("'b' }, { host = 'a' }"));
         assert!(!removed(inline, Protocol::Pop3, 0).unwrap().contains("pop3"));
+        let lines =
+            "account = [{ address = 'ann@x.net', smtp = [\n  { host = 'a' }, # 1\n  { host = 'b' }, # 2\n] }]\n";
+        let swapped =
+            "account = [{ address = 'ann@x.net', smtp = [\n  { host = 'b' }, # 2\n  { host = 'a' }, # 1\n] }]\n";
+        assert_eq!(moved(lines, 0, 1).unwrap(), swapped);
+        assert_eq!(removed(lines, Protocol::Smtp, 0).unwrap(), lines.replace("  { host = 'a' }, # 1\n", ""));
         let preset = "[[account]]\naddress = \"ann@optonline.net\"\nprovider = \"optonline\"\n";
         let gone =
             remove_server(preset, ("ann@optonline.net", Protocol::Pop3, 0), Path::new(FILE), Presets::built_in());

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use toml_edit::{Item, Table, TableLike, Value};
 
-use super::edit::{EditError, meaning, parse_document, put, with_line_ends_of};
+use super::edit::{EditError, meaning, parse_document, put};
+use super::line_ends::with_line_ends_of;
 use super::place::account_table;
 use crate::config::presets::Presets;
 use ostler_mail::account::{Account, AfterPop, PasswordCharset, Protocol, Server, ServerId, SignIn};
@@ -27,7 +28,7 @@ pub(crate) fn change_charset(
     let account = with_charsets(&wanted.accounts[index], found);
     write(account_table(&mut document, index).ok_or(EditError::TooEntangled)?.like(), &account)?;
     wanted.accounts[index] = Arc::new(account);
-    let after = with_line_ends_of(text, document.to_string());
+    let after = with_line_ends_of(text, &document.to_string());
     if meaning(&after, file, presets)? == wanted { Ok(after) } else { Err(EditError::TooEntangled) }
 }
 

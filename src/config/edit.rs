@@ -8,6 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_edit::{DocumentMut, Item, TableLike, Value, value};
 
+use super::line_ends::{self, with_line_ends_of};
+use super::list;
 #[cfg(feature = "web")]
 use super::place::REGISTRATIONS;
 use super::presets::Presets;
@@ -72,17 +74,13 @@ pub(super) fn without_registration(text: &str, name: &str) -> Result<String, Edi
     let mut document = parse_document(text)?;
     let tables = document.get_mut(REGISTRATIONS).and_then(Item::as_table_like_mut);
     tables.and_then(|tables| tables.remove(name)).ok_or(EditError::TooEntangled)?;
-    Ok(with_line_ends_of(text, document.to_string()))
+    Ok(with_line_ends_of(text, &document.to_string()))
 }
 
-/// Parses a settings file for editing.
+/// Parses a settings file for editing. What is written again is only the text with [`with_line_ends_of`].
 pub(super) fn parse_document(text: &str) -> Result<DocumentMut, EditError> {
-    text.parse::<DocumentMut>().map_err(|error| not_toml(text, error.span()))
-}
-
-/// Gives an edited text the line ends of the text before the edit. toml_edit writes every line end as LF.
-pub(super) fn with_line_ends_of(before: &str, after: String) -> String {
-    if before.contains("\r\n") { after.replace("\r\n", "\n").replace('\n', "\r\n") } else { after }
+    let text = line_ends::marked(text);
+    text.parse::<DocumentMut>().map_err(|error| not_toml(&text, error.span()))
 }
 
 /// The settings that a text means. One with mistakes has no meaning that an edit could be held against.
@@ -90,16 +88,24 @@ pub(super) fn meaning(text: &str, file: &Path, presets: &Presets) -> Result<Sett
     Ok(parse_with(text, file, presets).map_err(|_| EditError::CannotTake)?.settings)
 }
 
-/// Sets a value and keeps the blanks and comments around the old one.
+/// Sets a value and keeps the blanks and comments around the old one; those of a list also within it.
 pub(super) fn put(table: &mut dyn TableLike, key: &str, new: Value) {
-    match table.get_mut(key).and_then(Item::as_value_mut) {
-        Some(old) => {
-            let decor = old.decor().clone();
-            *old = new;
-            *old.decor_mut() = decor;
+    match (table.get_mut(key).and_then(Item::as_value_mut), new) {
+        (Some(Value::Array(old)), Value::Array(new)) => list::set(old, new.into_iter().collect()),
+        // A list of one means the same, and has room for the comments.
+        (Some(Value::Array(old)), new @ (Value::Integer(_) | Value::String(_))) if list::has_comments(old) => {
+            list::set(old, vec![new]);
         }
-        None => drop(table.insert(key, value(new))),
+        (Some(old), new) => replace(old, new),
+        (None, new) => drop(table.insert(key, value(new))),
     }
+}
+
+/// Puts a value where another one is, with the blanks and comments around that one.
+pub(super) fn replace(old: &mut Value, new: Value) {
+    let decor = old.decor().clone();
+    *old = new;
+    *old.decor_mut() = decor;
 }
 
 fn not_toml(text: &str, span: Option<Range<usize>>) -> EditError {
@@ -226,10 +232,8 @@ fn end_of_line(text: &str, at: usize) -> usize {
 fn without_element(text: &str, index: usize) -> Result<String, EditError> {
     let mut document = parse_document(text)?;
     let array = document.get_mut("account").and_then(|item| item.as_array_mut()).ok_or(EditError::TooEntangled)?;
-    array.remove(index);
-    let rest = document.to_string();
-    // toml_edit writes every line end as LF.
-    Ok(if text.contains("\r\n") && !rest.contains("\r\n") { rest.replace('\n', "\r\n") } else { rest })
+    list::remove(array, index);
+    Ok(with_line_ends_of(text, &document.to_string()))
 }
 
 /// Whether `after` means the same as `before` without one account.
@@ -286,9 +290,34 @@ mod tests {
     fn inline_accounts_go_too() {
         let text = "# top\r\naccount = [ { name = \"a\" }, { name = \"b\", pop3.host = \"x\" } ] # list\r\n[local]\r\n";
         let rest = remove_account(text, "b").unwrap();
-        assert_eq!(rest, "# top\r\naccount = [ { name = \"a\" }] # list\r\n[local]\r\n");
+        assert_eq!(rest, "# top\r\naccount = [ { name = \"a\" } ] # list\r\n[local]\r\n");
         let rest = remove_account(&rest, "a").unwrap();
         assert_eq!(rest, "# top\r\naccount = [] # list\r\n[local]\r\n");
+    }
+
+    #[test]
+    fn an_account_in_a_list_takes_its_own_comments_along_and_no_others() {
+        let [a, b, c] =
+            ["a", "b", "c"].map(|name| format!("  # {name} is mine\n  {{ name = \"{name}\" }}, # about {name}: May\n"));
+        let list = |accounts: &[&String]| {
+            let accounts: String = accounts.iter().map(|account| account.as_str()).collect();
+            format!("account = [ # all\n{accounts}  # end\n] # list\n\n[local] # doors\n")
+        };
+        let text = list(&[&a, &b, &c]);
+        for text_of in [|text: &str| text.to_owned(), |text: &str| text.replace('\n', "\r\n")] {
+            let text = text_of(&text);
+            assert_eq!(remove_account(&text, "a").unwrap(), text_of(&list(&[&b, &c])));
+            assert_eq!(remove_account(&text, "b").unwrap(), text_of(&list(&[&a, &c])));
+            assert_eq!(remove_account(&text, "c").unwrap(), text_of(&list(&[&a, &b])));
+        }
+        assert_eq!(remove_account(&list(&[&b]), "b").unwrap(), list(&[]));
+    }
+
+    #[test]
+    fn lines_of_a_list_of_accounts_keep_their_ends() {
+        let text = "# top\r\naccount = [\n  { name = \"a\" }, # a\r\n  { name = \"b\", \
+            pop3.password.command = '''\nx\n\ny\r\n''' },\n]\r\n";
+        assert_eq!(remove_account(text, "a").unwrap(), text.replace("  { name = \"a\" }, # a\r\n", ""));
     }
 
     #[test]

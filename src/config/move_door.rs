@@ -5,7 +5,8 @@ use std::path::Path;
 
 use toml_edit::{DocumentMut, Item, Value};
 
-use super::edit::{EditError, meaning, parse_document, put, with_line_ends_of};
+use super::edit::{EditError, meaning, parse_document, put, replace};
+use super::line_ends::{appended, with_line_ends_of};
 use crate::config::presets::Presets;
 use ostler_mail::account::{Door, Protocol};
 
@@ -23,13 +24,11 @@ pub(crate) fn move_door(
     let old = meaning(text, file, presets)?;
     let after = if document.get("local").is_some() {
         put_port(&mut document, protocol, from, to)?;
-        document.to_string()
+        with_line_ends_of(text, &document.to_string())
     } else {
         // At the end, so that it does not separate a comment from what the comment is about.
-        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        format!("{text}{end}[local]\n{protocol} = {to}\n")
+        appended(text, &format!("[local]\n{protocol} = {to}\n"))
     };
-    let after = with_line_ends_of(text, after);
     let new = meaning(&after, file, presets)?;
     let is_meant = |door: &Door| door.protocol == protocol && door.account.is_none() && door.address.port() == from;
     let doors = old.doors.iter().cloned().map(|mut door| {
@@ -49,9 +48,7 @@ fn put_port(document: &mut DocumentMut, protocol: Protocol, from: u16, to: u16) 
         Some(Some(Value::Array(list))) => {
             for element in list.iter_mut() {
                 if let Some(new) = with_port(element, from, to) {
-                    let decor = element.decor().clone();
-                    *element = new;
-                    *element.decor_mut() = decor;
+                    replace(element, new);
                 }
             }
         }

@@ -6,6 +6,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, RawString,
 use super::add::server_table;
 use super::edit::EditError;
 use super::keys;
+use super::list;
 use ostler_mail::account::{Account, Protocol, Server};
 
 /// The table that has those of the registrations in it.
@@ -170,7 +171,7 @@ impl<'d> TableMut<'d> {
             }
             Item::Value(Value::Array(array)) => {
                 if array.len() == at {
-                    array.push(InlineTable::new());
+                    list::push(array, InlineTable::new().into());
                 }
                 array.get_mut(at)?.as_inline_table_mut().map(TableMut::Inline)
             }
