@@ -359,14 +359,16 @@ fn a_sender_refused_by_slow_answers_is_told_after_one_short_wait_for_all_of_them
 }
 
 #[test]
-fn a_provider_that_says_it_closes_is_not_listened_to_any_longer() {
-    let closing = [greet(), vec![expect("MAIL"), expect("RCPT"), say("421 4.3.2 closing"), Step::Stall]].concat();
-    let mut desk = Desk::with(vec![closing]);
-    desk.mail();
-    let asked = Instant::now();
-    desk.rcpt("421 4.3.2 closing");
-    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
-    assert!(!desk.ostler.log().contains("offers PIPELINING"), "it has answered");
+fn a_provider_that_refuses_a_sender_and_closes_is_not_listened_to_any_longer_and_has_tripped_over_nothing() {
+    for (refusal, then) in [("421 4.3.2 closing", Step::Stall), ("550 5.7.1 not your address", Step::Close)] {
+        let closing = [greet(), vec![expect("MAIL"), expect("RCPT"), say(refusal), then]].concat();
+        let mut desk = Desk::with(vec![closing]);
+        desk.mail();
+        let asked = Instant::now();
+        desk.rcpt(refusal);
+        assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+        assert!(!desk.ostler.log().contains("offers PIPELINING"), "{refusal}: {}", desk.ostler.log());
+    }
 }
 
 fn fetch(ostler: &Ostler, answer: &str) -> String {

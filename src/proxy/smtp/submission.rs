@@ -88,7 +88,9 @@ async fn ask_next(
 /// Hears what left together with a refused command. Returns whether the session can go on.
 async fn forget_flight(engine: &Engine, session: &mut ProviderSession, limit: Duration) -> bool {
     let heard = session.forget_flight(limit).await;
-    note_unanswered(engine, session, heard.as_ref().err());
+    // One that hangs up behind a refusal has tripped over nothing: it wants no more of this client.
+    let is_silent = |failure: &&Failure| matches!(failure, Failure::TimedOut { .. });
+    note_unanswered(engine, session, heard.as_ref().err().filter(is_silent));
     heard.unwrap_or(false)
 }
 
