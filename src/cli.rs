@@ -135,6 +135,7 @@ static IS_OUTPUT_LOST: AtomicBool = AtomicBool::new(false);
 /// The program. Returns its exit code.
 pub fn main() -> ExitCode {
     let code = obey();
+    crate::proxy::net::tls::end();
     if IS_OUTPUT_LOST.load(Ordering::Relaxed) { ExitCode::FAILURE } else { code }
 }
 

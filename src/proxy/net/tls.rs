@@ -39,6 +39,11 @@ pub struct Tls {
     configs: Mutex<HashMap<Trust, Arc<ClientConfig>>>,
 }
 
+/// Waits, milliseconds at most, for what must not be under way at the end of the process. No connection can be made afterwards.
+pub(crate) fn end() {
+    cryptography::end_seeding();
+}
+
 impl Tls {
     /// Loads the system's roots and seeds the random number generator, on another thread while the doors are already open.
     /// The two take some 15 and 40 ms; without this the first client would wait for them, and all others with it.
@@ -71,8 +76,7 @@ impl Tls {
 
     async fn roots(&self) -> Arc<RootCertStore> {
         let load = || {
-            // The octet is not needed; asking for it seeds the generator.
-            let _ = cryptography::provider().secure_random.fill(&mut [0; 1]);
+            cryptography::seed();
             let mut store = RootCertStore::empty();
             // What cannot be read is left out: one damaged certificate of the system must not cost all others.
             let found = rustls_native_certs::load_native_certs();

@@ -3,9 +3,26 @@
 //! Most servers take the first one that they know, so the order decides how much of the processor an encrypted octet costs.
 
 use std::cmp::Reverse;
+use std::sync::{Mutex, PoisonError};
 
 use rustls::CipherSuite;
 use rustls::crypto::CryptoProvider;
+
+/// Held while a thread seeds the generator of random numbers.
+static SEEDING: Mutex<()> = Mutex::new(());
+
+/// Seeds the generator of random numbers, of the process and of this thread; the first time in some 40 ms.
+pub(super) fn seed() {
+    let _seeding = SEEDING.lock().unwrap_or_else(PoisonError::into_inner);
+    // The octet is not needed; asking for it seeds the generator.
+    let _ = provider().secure_random.fill(&mut [0; 1]);
+}
+
+/// Waits until no thread seeds the generator, and lets none begin: for the end of the process. The library takes the generator
+/// down at exit, and a thread that seeds it at that moment would abort the process.
+pub(super) fn end_seeding() {
+    std::mem::forget(SEEDING.lock().unwrap_or_else(PoisonError::into_inner));
+}
 
 /// What all connections to providers use.
 pub(super) fn provider() -> CryptoProvider {
