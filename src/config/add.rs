@@ -247,18 +247,9 @@ fn quoted(text: &str) -> String {
     if !text.contains('\n') {
         return toml_edit::Value::from(text).to_string();
     }
-    // On one line: in a file with other line ends, one within the text would become another.
-    let mut quoted = String::from("\"");
-    for letter in text.chars() {
-        match letter {
-            '\n' => quoted.push_str("\\n"),
-            '"' | '\\' => quoted.extend(['\\', letter]),
-            // Writing to a String cannot fail.
-            _ if letter.is_control() => drop(write!(quoted, "\\u{:04X}", u32::from(letter))),
-            _ => quoted.push(letter),
-        }
-    }
-    quoted + "\""
+    // On one line: in a file with other line ends, one within the text would become another. A string of JSON is one of TOML,
+    // but for the character DEL, which no value may have.
+    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]

@@ -25,6 +25,11 @@ fn both(mail: &str, rcpt: &str) -> Part {
     vec![expect("MAIL"), expect("RCPT"), say(mail), say(rcpt)]
 }
 
+/// The same, one after the other.
+fn step_by_step() -> Part {
+    vec![expect("MAIL"), say("250 ok"), expect("RCPT"), say("250 ok")]
+}
+
 fn body() -> Part {
     vec![expect("DATA"), say("354 go on"), Step::ExpectMessage, say("250 2.0.0 queued")]
 }
@@ -193,6 +198,17 @@ impl Desk {
         self.client.send("Subject: x\r\n\r\nx\r\n.\r\n");
         self.client.expect_reply("250 2.0.0 queued");
     }
+
+    /// Sends a message to a provider that hears one command at a time now, over its second connection, and leaves.
+    fn sends_step_by_step(&mut self) {
+        // The answer to MAIL is the provider's.
+        self.client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "250 ok");
+        self.rcpt("250 ok");
+        self.client.ask_reply("DATA", "354");
+        self.send_body();
+        self.client.ask_reply("QUIT", "221");
+        self.provider.finished(1);
+    }
 }
 
 #[test]
@@ -306,9 +322,8 @@ fn one_answer_too_many_in_one_go_is_not_believed() {
 #[test]
 fn a_provider_that_does_not_answer_what_comes_together_hears_one_command_at_a_time_the_next_time() {
     let deaf = [greet(), vec![expect("MAIL"), expect("RCPT"), say("250 ok"), Step::Stall]].concat();
-    let patient = vec![expect("MAIL"), say("250 ok"), expect("RCPT"), say("250 ok")];
     let ca = TestCa::new();
-    let provider = Provider::start_tls(&ca.localhost(), vec![deaf, [greet(), patient, body(), bye()].concat()]);
+    let provider = Provider::start_tls(&ca.localhost(), vec![deaf, [greet(), step_by_step(), body(), bye()].concat()]);
     let account = Account::new("home", ANN, &unique("pw")).smtp(Server::new("tls", provider.port));
     let ostler = Home::with_settings(&ca, &[account], "", "\n[timeouts]\nreply = \"2s\"\n").run();
     let mut client = Client::greeted(ostler.smtp, "220 ");
@@ -317,13 +332,7 @@ fn a_provider_that_does_not_answer_what_comes_together_hears_one_command_at_a_ti
     desk.mail();
     desk.rcpt("451 ");
     desk.client.ask_reply("RSET", "250");
-    // The answer to MAIL is the provider's now.
-    desk.client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "250 ok");
-    desk.rcpt("250 ok");
-    desk.client.ask_reply("DATA", "354");
-    desk.send_body();
-    desk.client.ask_reply("QUIT", "221");
-    desk.provider.finished(1);
+    desk.sends_step_by_step();
     assert_eq!(desk.provider.sessions()[1].round_trips, 7, "EHLO, AUTH, MAIL, RCPT, DATA, the body, QUIT");
     desk.ostler.expect_log("offers PIPELINING and did not answer what came to it together");
 }
@@ -331,20 +340,13 @@ fn a_provider_that_does_not_answer_what_comes_together_hears_one_command_at_a_ti
 #[test]
 fn a_refused_sender_is_told_soon_though_what_came_behind_it_is_never_answered() {
     let deaf = [greet(), vec![expect("MAIL"), expect("RCPT"), say("550 5.7.1 not your address"), Step::Stall]].concat();
-    let patient = vec![expect("MAIL"), say("250 ok"), expect("RCPT"), say("250 ok")];
-    let mut desk = Desk::with(vec![deaf, [greet(), patient, body(), bye()].concat()]);
+    let mut desk = Desk::with(vec![deaf, [greet(), step_by_step(), body(), bye()].concat()]);
     desk.mail();
     let asked = Instant::now();
     desk.rcpt("550 5.7.1 not your address");
     assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
     desk.ostler.expect_log("offers PIPELINING and did not answer what came to it together");
-    // One command at a time now.
-    desk.client.ask_reply(&format!("MAIL FROM:<{ANN}>"), "250 ok");
-    desk.rcpt("250 ok");
-    desk.client.ask_reply("DATA", "354");
-    desk.send_body();
-    desk.client.ask_reply("QUIT", "221");
-    desk.provider.finished(1);
+    desk.sends_step_by_step();
 }
 
 #[test]

@@ -270,7 +270,7 @@ impl Ahead {
             (message.answer.is_whole, message.answer.changes) = (true, changes);
         }
         self.kept_octets += octets.len();
-        if self.kept_octets > MAX_KEPT_OCTETS {
+        if self.keeps_too_much() {
             // The sizes were wrong. From here on the provider is asked only what the client asks.
             self.stop();
         }

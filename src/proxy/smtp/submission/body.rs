@@ -42,25 +42,24 @@ impl ProviderSide {
         let octets = data.octets();
         report_nuls(session, &account, data.nuls());
         report_mended(session, &account, &data);
-        let (refusal, is_answered) = match passed {
+        let (reply, is_answered) = match passed {
             Passed::Answered(reply) => (reply, true),
             Passed::ClientGone => return None,
             Passed::TimedOut => {
-                report_not_sent(session, &account, message_timed_out().trim_end());
-                say_goodbye(client, &message_timed_out()).await;
+                let goodbye = message_timed_out();
+                report_not_sent(session, &account, goodbye.trim_end());
+                say_goodbye(client, &goodbye).await;
                 return None;
             }
             Passed::Refused(reply) => (reply, false),
             Passed::Broken(failure) => (report_broken(&failure, session, &account), false),
         };
         // Before the rest of the body, which may never come: the client may have given up.
-        if !refusal.is_ok() {
-            report_not_sent(session, &account, &refusal.one_line());
+        if !reply.is_ok() {
+            report_not_sent(session, &account, &reply.one_line());
         }
-        if is_answered {
-            return Some((refusal, octets));
-        }
-        swallow(client, data, self.body_limits(), session).await.then_some((refusal, octets))
+        let is_there = is_answered || swallow(client, data, self.body_limits(), session).await;
+        is_there.then_some((reply, octets))
     }
 
     fn begin_body(&self, session: &Session, provider: &ProviderSession) -> DataFilter {
